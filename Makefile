@@ -1,0 +1,145 @@
+# memdiag: one C binary, its BPF objects, its tests. `make` alone prints what there is.
+#
+#   V=1     show the commands        SAN=1   AddressSanitizer and UBSan (what `make test` uses)
+#   WERROR=1  warnings are errors (what `make lint test` use)
+
+MAKEFLAGS += --no-builtin-rules
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+PREFIX  ?= /usr/local
+DESTDIR ?=
+
+CC       ?= gcc
+ifeq ($(origin CC),default)
+CC       := gcc
+endif
+CLANG    ?= clang
+BPFTOOL  ?= $(firstword $(wildcard /usr/sbin/bpftool) bpftool)
+PKGS     := libbpf libelf zlib libcurl libcjson yaml-0.1
+
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-7s %s\n' $(1) $(2);)
+
+FLAVOUR := $(if $(SAN),san,release)
+O := build/$(FLAVOUR)
+
+HARDEN := -fstack-protector-strong -fPIE -fno-strict-aliasing
+WARN   := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 \
+          -Wno-missing-field-initializers $(if $(WERROR),-Werror)
+CPPFLAGS += -D_GNU_SOURCE -Iagent -Ibpf -Ibuild/bpf
+CFLAGS   ?= -O2 -g
+CFLAGS_ALL = -std=gnu11 $(WARN) $(HARDEN) $(CFLAGS)
+LDFLAGS_ALL = -pie -Wl,-z,relro,-z,now -Wl,--as-needed -pthread $(LDFLAGS)
+LDLIBS_ALL = $(shell pkg-config --libs $(PKGS)) -lm -pthread
+ifdef SAN
+CFLAGS_ALL += -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+LDFLAGS_ALL += -fsanitize=address,undefined
+else
+# Fortify checks would hide overflows from ASan.
+CPPFLAGS += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3
+endif
+
+ARCH := $(shell uname -m | sed -e 's/x86_64/x86/' -e 's/aarch64/arm64/')
+BPF_CFLAGS := -g -O2 -target bpf -mcpu=v2 -D__TARGET_ARCH_$(ARCH) -Ibpf -Wall -Wextra -Werror
+
+BPF_SRCS  := $(wildcard bpf/*.bpf.c)
+SKELS     := $(BPF_SRCS:bpf/%.bpf.c=build/bpf/%.skel.h)
+SRCS      := $(sort $(wildcard agent/*/*.c))
+MAIN      := agent/main.c
+OBJS      := $(SRCS:%.c=$(O)/%.o)
+TESTS_UNIT := $(sort $(wildcard tests/unit/test_*.c))
+TESTS_INTEGRATION := $(sort $(wildcard tests/integration/test_*.c))
+BENCHES   := $(sort $(wildcard tests/bench/bench_*.c))
+TEST_LIB  := $(sort $(wildcard tests/support/*.c))
+TEST_BINS := $(TESTS_UNIT:%.c=$(O)/%) $(TESTS_INTEGRATION:%.c=$(O)/%)
+BENCH_BINS := $(BENCHES:%.c=$(O)/%)
+C_FILES   := $(shell git ls-files --cached --others --exclude-standard '*.c' '*.h' 2>/dev/null)
+
+.PHONY: help deps build run test test-run e2e bench lint fmt compile_commands install clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z0-9_-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+deps: ## install the Debian packages that are missing
+	$(Q)hack/install-deps.sh build
+
+build: deps ## build/release/memdiag
+	$(Q)$(MAKE) --no-print-directory $(O)/memdiag
+
+run: build ## diagnose this host now and print the tables
+	$(Q)$(O)/memdiag run $(ARGS)
+
+test: deps ## build with sanitizers; unit tests and integration tests on the running kernel (root)
+	$(Q)hack/install-deps.sh test
+	$(Q)$(MAKE) --no-print-directory SAN=1 WERROR=1 test-run
+
+test-run: $(O)/memdiag $(TEST_BINS)
+	$(Q)tests/run.sh $(O) $(TEST_BINS)
+
+e2e: build ## a real etcd and kube-apiserver on loopback, with controller and agent
+	$(Q)hack/install-deps.sh test e2e
+	$(Q)python3 -B tests/e2e/run.py $(O)/memdiag
+
+bench: deps ## ratios against other ways to the same answer, in one run (root)
+	$(Q)hack/install-deps.sh test
+	$(Q)$(MAKE) --no-print-directory $(BENCH_BINS)
+	$(Q)set -e; for b in $(BENCH_BINS); do $$b; done
+
+lint: deps ## formatting, cppcheck, banned functions, lengths of functions and files
+	$(Q)hack/install-deps.sh lint
+	$(Q)hack/lint.sh
+
+fmt: ## format every C file
+	$(Q)clang-format -i $(C_FILES)
+
+compile_commands: deps ## compile_commands.json for editors
+	$(Q)hack/install-deps.sh lint
+	$(Q)bear --output compile_commands.json -- $(MAKE) --no-print-directory -B $(O)/memdiag
+
+install: build ## into $(DESTDIR)$(PREFIX)
+	$(Q)install -D -m 0755 $(O)/memdiag $(DESTDIR)$(PREFIX)/bin/memdiag
+
+clean: ## remove build/
+	$(Q)rm -rf build compile_commands.json
+
+# --- files -----------------------------------------------------------------------------------------------------------
+
+build/bpf/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/*.h)
+	@mkdir -p $(@D)
+	$(call say,BPF,$@)$(CLANG) $(BPF_CFLAGS) -c $< -o $@
+
+build/bpf/%.skel.h: build/bpf/%.bpf.o
+	$(call say,SKEL,$@)$(BPFTOOL) gen skeleton $< name $(subst -,_,$*)_bpf > $@
+
+$(O)/%.o: %.c $(O)/flags | $(SKELS)
+	@mkdir -p $(@D)
+	$(call say,CC,$@)$(CC) $(CPPFLAGS) $(CFLAGS_ALL) -MMD -MP -c $< -o $@
+
+$(O)/tests/%.o: CPPFLAGS += -Itests
+
+$(O)/memdiag: $(O)/agent/main.o $(OBJS)
+	$(call say,LD,$@)$(CC) $(LDFLAGS_ALL) $^ $(LDLIBS_ALL) -o $@
+
+$(TEST_BINS): $(O)/%: $(O)/%.o $(OBJS) $(TEST_LIB:%.c=$(O)/%.o)
+	$(call say,LD,$@)$(CC) $(LDFLAGS_ALL) $^ $(LDLIBS_ALL) -lcmocka -o $@
+
+$(BENCH_BINS): $(O)/%: $(O)/%.o $(OBJS) $(TEST_LIB:%.c=$(O)/%.o)
+	$(call say,LD,$@)$(CC) $(LDFLAGS_ALL) $^ $(LDLIBS_ALL) -lcmocka -o $@
+
+# The version is in one object, so that a commit does not rebuild the rest.
+$(O)/agent/base/version.o: CPPFLAGS += -DMEMDIAG_VERSION='"$(VERSION)"'
+$(O)/agent/base/version.o: $(O)/version
+$(O)/version: FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(VERSION)' | cmp -s - $@ || printf '%s\n' '$(VERSION)' > $@
+
+# Objects are rebuilt when the flags change.
+FLAGS_NOW := $(CC) $(CPPFLAGS) $(CFLAGS_ALL)
+$(O)/flags: FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(subst ','\'',$(FLAGS_NOW))' | cmp -s - $@ || printf '%s\n' '$(subst ','\'',$(FLAGS_NOW))' > $@
+FORCE:
+
+-include $(OBJS:.o=.d) $(O)/agent/main.d $(TEST_BINS:%=%.d) $(BENCH_BINS:%=%.d) $(TEST_LIB:%.c=$(O)/%.d)

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MEMDIAG_BASE_CLOCK_H
+#define MEMDIAG_BASE_CLOCK_H
+
+#include <stdint.h>
+#include <time.h>
+
+#define NSEC_PER_SEC  1000000000ULL
+#define NSEC_PER_MSEC 1000000ULL
+
+/* Nanoseconds of CLOCK_MONOTONIC: for intervals and deadlines. */
+uint64_t clock_mono_ns(void);
+/* CPU nanoseconds of the calling thread. */
+uint64_t clock_thread_cpu_ns(void);
+
+#define CLOCK_TEXT_MAX 24
+/* 2006-01-02T15:04:05Z. Returns out. */
+const char *clock_format_rfc3339(time_t t, char out[CLOCK_TEXT_MAX]);
+/* Reads what metav1.Time and metav1.MicroTime write (UTC "Z", optional fraction). -EINVAL: anything else. */
+int clock_parse_rfc3339(const char *s, time_t *ret);
+
+#endif

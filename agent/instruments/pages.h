@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Instrument `pages`: which file and which memory cgroup hold this host's page cache (shmem included), exactly, for every
+ * mount namespace, closed and deleted files too. A BPF program walks all of struct page in calls of well under 1 ms; user
+ * space adds the runs up and resolves only what it reports.
+ *
+ * Plain facts of the kernel: no pods, no mount prefixes, no judgement. Sizes are bytes; a page is PAGE_SIZE bytes.
+ */
+#ifndef MEMDIAG_INSTRUMENTS_PAGES_H
+#define MEMDIAG_INSTRUMENTS_PAGES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/root.h"
+
+/* What a file is, as far as its superblock tells. */
+enum pages_kind {
+	PAGES_FILE,  /* a file of an ordinary filesystem */
+	PAGES_SHMEM, /* tmpfs, /dev/shm, SysV, memfd, shared anonymous memory */
+	PAGES_BDEV,  /* a block device: filesystem metadata and raw device reads ("Buffers") */
+};
+
+/* One file's share that one memory cgroup is charged for. Charging is by first touch, not by use. */
+struct pages_charge {
+	size_t memcg; /* index into snapshot->memcgs */
+	uint64_t bytes;
+};
+
+/* Identity is (device, inode, generation): an inode number alone is not unique. */
+struct pages_file {
+	uint32_t dev_major, dev_minor;
+	uint64_t inode;
+	uint32_t generation;
+	enum pages_kind kind;
+	char fstype[32]; /* name of the filesystem type, such as "ext4" */
+	char sb_id[32];	 /* the superblock's s_id: the device name for block filesystems */
+	/*
+	 * Path from the superblock's root, as bytes, beginning with '/'. For memfd and SysV segments the kernel's name, such as
+	 * "/memfd:name" or "/SYSV0000002a". Owned by the snapshot; NULL when the inode has no dentry (it was reclaimed, or it
+	 * is a block device): then only device and inode name it.
+	 */
+	char *path;
+	bool path_truncated; /* deeper or longer than the instrument follows */
+	bool deleted;	     /* no link left (i_nlink == 0); true for memfd and SysV as well */
+	bool kernel_mount; /* on the kernel's own mount (memfd, SysV, shared anonymous memory): no path leads there */
+	uint64_t size_bytes;
+	uint64_t cached_bytes;	      /* in the page cache now, over all memcgs */
+	uint64_t dirty_bytes;	      /* of these, in dirty folios (whole folios) */
+	struct pages_charge *charges; /* descending by bytes; sum == cached_bytes */
+	size_t n_charges;
+};
+
+struct pages_memcg {
+	uint64_t
+		id; /* kernfs id == st_ino of the cgroup's directory; 0: pages charged to no cgroup */
+	char *path; /* below the cgroup mount, "/" for the root; owned by the snapshot, never NULL */
+	bool dying;	       /* removed, but pinned by what is charged to it */
+	uint64_t cached_bytes; /* all kinds */
+	uint64_t shmem_bytes;
+	uint64_t dirty_bytes; /* of files, not of shmem */
+	/* Index into snapshot->files of its largest file that is not shmem, and of its largest shmem; SIZE_MAX: none. */
+	size_t top_file, top_shmem;
+};
+
+/* Shared memory by directory: many small files add up to one finding. */
+struct pages_directory {
+	uint32_t dev_major, dev_minor;
+	char fstype[32];
+	char *path; /* from the superblock's root; owned by the snapshot */
+	bool kernel_mount;
+	uint64_t files;
+	uint64_t bytes;
+};
+
+struct pages_snapshot {
+	const char *method; /* "bpf-page-scan" */
+	/* Totals over everything scanned. total == nr_file_pages - swap cache, up to what changed meanwhile. */
+	uint64_t total_bytes;
+	uint64_t shmem_bytes;
+	uint64_t bdev_bytes;
+	uint64_t dirty_bytes;
+	uint64_t
+		unresolved_bytes; /* of files without a dentry: identified by device and inode only */
+	uint64_t unresolved_files;
+	uint64_t
+		unnamed_bytes; /* beyond max_files: charged to a memcg, but the file was not kept */
+	uint64_t n_files;      /* distinct files with at least one cached page */
+	uint64_t nr_file_pages_before,
+		nr_file_pages_after; /* /proc/vmstat around the scan, without swap cache */
+
+	/*
+	 * The files that were resolved: the `top` largest overall, the `top` largest shmem, and top_file/top_shmem of the
+	 * memcgs; descending by cached_bytes.
+	 */
+	struct pages_file *files;
+	size_t n_files_kept;
+	struct pages_memcg
+		*memcgs; /* every memcg with at least one page, descending by cached_bytes */
+	size_t n_memcgs;
+	struct pages_directory *shmem_directories; /* the `top` largest, descending by bytes */
+	size_t n_shmem_directories;
+
+	/* How it went. */
+	unsigned int coverage_permille; /* < 1000: the CPU budget ran out */
+	uint64_t pfns;			/* page frames looked at */
+	uint64_t skipped_chunks; /* chunks of struct page that could not be read (memory holes) */
+	uint64_t
+		invalid_pages; /* page->mapping that was no file mapping (freed meanwhile, other uses) */
+	uint64_t duration_ns, cpu_ns;	     /* whole instrument, cpu of this thread */
+	uint64_t bpf_calls, bpf_max_call_ns; /* CPU time of the longest single BPF call */
+};
+
+struct pages_opts {
+	size_t top; /* files and directories to resolve, 1..1000 */
+	uint64_t
+		cpu_budget_ns; /* 0: none. Checked between calls; what was seen until then is the result. */
+	uint64_t max_files; /* 0: PAGES_MAX_FILES */
+	/* Called between calls about every 200 ms; NULL is fine. */
+	void (*progress)(void *arg, unsigned int permille);
+	void *arg;
+};
+
+/* Ceiling of distinct files held during a scan, at 32 to 64 bytes each. */
+#define PAGES_MAX_FILES ((uint64_t)1 << 20)
+
+/*
+ * Whether this kernel and these privileges allow the scan; loads nothing. 0, or -EOPNOTSUPP/-EPERM with the reason and what
+ * is missing (BTF, a vmemmap, CAP_BPF, CAP_PERFMON, …).
+ */
+int pages_probe(const struct root *proc, struct err *err);
+
+/*
+ * Scans and resolves. proc is the host's /proc. Nothing stays loaded or open afterwards. Errors: what pages_probe() says,
+ * -EIO when the kernel's structures do not validate, and the load's own error.
+ */
+int pages_scan(const struct root *proc, const struct pages_opts *opts, struct pages_snapshot **ret,
+	       struct err *err);
+
+void pages_snapshot_free(struct pages_snapshot *snapshot);
+
+#endif

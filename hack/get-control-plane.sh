@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# Prints a folder that holds etcd, kube-apiserver and kubectl: $KUBEBUILDER_ASSETS when it has all three, else one
+# that is filled once and then reused. etcd comes from Debian's etcd-server, kubectl from PATH, and what is missing
+# is built from hack/controlplane/go.mod (about 5 minutes on 2 cores the first time).
+set -euo pipefail
+
+version=1.36.2
+here=$(cd "$(dirname "$0")" && pwd)
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/memdiag/control-plane-$version
+
+say() { printf '%s\n' "get-control-plane: $*" >&2; }
+
+has_all() { [ -x "$1/etcd" ] && [ -x "$1/kube-apiserver" ] && [ -x "$1/kubectl" ]; }
+
+if [ -n "${KUBEBUILDER_ASSETS:-}" ] && has_all "$KUBEBUILDER_ASSETS"; then
+	printf '%s\n' "$KUBEBUILDER_ASSETS"
+	exit 0
+fi
+
+mkdir -p "$cache"
+exec 9>"$cache/.lock" # two test runs must not build into one folder at once
+flock 9
+
+# A build that is cut off must not leave half a binary behind: build beside, then rename.
+go_build() {
+	say "building $1 $version (minutes the first time)"
+	(cd "$here/controlplane" && CGO_ENABLED=0 GOFLAGS=-mod=readonly go build -trimpath \
+		-ldflags "-s -w -X k8s.io/component-base/version.gitVersion=v$version -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=36" \
+		-o "$cache/$1.new" "k8s.io/kubernetes/cmd/$1")
+	mv "$cache/$1.new" "$cache/$1"
+}
+
+[ -x "$cache/kube-apiserver" ] || go_build kube-apiserver
+if [ ! -x "$cache/kubectl" ]; then
+	if kubectl=$(command -v kubectl); then
+		ln -sf "$kubectl" "$cache/kubectl"
+	else
+		go_build kubectl
+	fi
+fi
+if [ ! -x "$cache/etcd" ]; then
+	etcd=$(command -v etcd) || { say "etcd is missing: run 'make deps'"; exit 1; }
+	ln -sf "$etcd" "$cache/etcd"
+fi
+printf '%s\n' "$cache"

@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Installs the Debian packages of the groups named, those that are missing only; with nothing missing it asks no network.
+set -euo pipefail
+
+declare -A group=(
+	[build]="gcc make git pkg-config clang llvm bpftool libbpf-dev libelf-dev zlib1g-dev libcurl4-openssl-dev libcjson-dev libyaml-dev libc6-dev linux-libc-dev"
+	[test]="libcmocka-dev"
+	[lint]="clang-format cppcheck bear python3"
+	[e2e]="etcd-server openssl curl python3"
+)
+
+missing=()
+for name in "$@"; do
+	for package in ${group[$name]:?no such group}; do
+		status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
+		[ "$status" = installed ] || missing+=("$package")
+	done
+done
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+if [ "$(id -u)" != 0 ]; then
+	echo "install-deps: missing packages; run: sudo apt-get install --no-install-recommends ${missing[*]}" >&2
+	exit 1
+fi
+echo "install-deps: installing ${missing[*]}" >&2
+export DEBIAN_FRONTEND=noninteractive
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+{ apt-get update -qq && apt-get install -y -qq --no-install-recommends "${missing[@]}"; } >"$log" 2>&1 || {
+	tail -20 "$log" >&2
+	exit 1
+}

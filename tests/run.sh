@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Runs each test program, shows what it prints, and counts. Usage: run.sh BUILD_DIR PROGRAM...
+# A program that dies or fails counts as failed, whatever it printed.
+set -u
+export MEMDIAG_BIN=$1/memdiag
+shift
+export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=1:abort_on_error=0}
+passed=0 failed=0 bad=()
+for program in "$@"; do
+	printf '== %s\n' "${program#build/*/}"
+	out=$("$program" 2>&1)
+	status=$?
+	printf '%s\n' "$out" | grep -vE '^\[ (RUN|      OK) '
+	p=$(printf '%s\n' "$out" | sed -n 's/^\[  PASSED  \] \([0-9]*\) test.*/\1/p' | tail -1)
+	f=$(printf '%s\n' "$out" | sed -n 's/^\[  FAILED  \].* \([0-9]*\) test.*/\1/p' | tail -1)
+	passed=$((passed + ${p:-0}))
+	failed=$((failed + ${f:-0}))
+	if [ "$status" != 0 ] || [ "${p:-0}" = 0 ]; then
+		bad+=("${program##*/} (exit $status)")
+		[ "${f:-0}" != 0 ] || failed=$((failed + 1))
+	fi
+done
+[ ${#bad[@]} = 0 ] || printf 'not passed: %s\n' "${bad[@]}"
+printf '%d passed, %d failed\n' "$passed" "$failed"
+[ "$failed" = 0 ] && [ "$passed" -gt 0 ]
