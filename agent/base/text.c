@@ -4,6 +4,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/buf.h"
+#include "base/cleanup.h"
 #include "base/mem.h"
 
 /* Length of the valid UTF-8 sequence at s (n bytes left) and its code point; 0 when there is none (RFC 3629). */
@@ -89,6 +91,30 @@ char *text_plain(const char *s, size_t n)
 char *text_escape_name(const char *s, size_t n)
 {
 	return escape(s, n, true);
+}
+
+char *text_shell_quote(const char *s, size_t n)
+{
+	static const char harmless[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+				       "_./-+:@%=,";
+	_cleanup_free_ char *word = xstrndup(s, n), *plain = text_plain(s, n);
+	_cleanup_buf_ struct buf out = BUF_INIT(SIZE_MAX / 2);
+	bool dollar = strcmp(plain, word) != 0 || strlen(word) != n;
+
+	if (n > 0 && strlen(word) == n && strspn(word, harmless) == n)
+		return take_ptr(word);
+	(void)buf_printf(&out, "%s'", dollar ? "$" : "");
+	if (dollar) {
+		_cleanup_free_ char *escaped = text_escape_name(s, n);
+
+		for (const char *c = escaped; *c; c++)
+			(void)buf_printf(&out, "%s%c", *c == '\'' ? "\\" : "", *c);
+	} else {
+		for (const char *c = word; *c; c++)
+			(void)buf_printf(&out, "%s%c", *c == '\'' ? "'\\'" : "", *c);
+	}
+	(void)buf_printf(&out, "'");
+	return buf_take(&out);
 }
 
 bool text_is_utf8(const char *s, size_t n)

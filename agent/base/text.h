@@ -21,6 +21,12 @@ char *text_plain(const char *s, size_t n);
  */
 char *text_escape_name(const char *s, size_t n);
 
+/*
+ * A word for bash, so that a command with a foreign name in it can be pasted: bare when harmless, 'quoted', or $'quoted' when
+ * it holds bytes that are not plain text. The caller frees the result.
+ */
+char *text_shell_quote(const char *s, size_t n);
+
 /* True when all of s is valid UTF-8 (control characters allowed). */
 bool text_is_utf8(const char *s, size_t n);
 

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "checks/cache_rows.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/text.h"
+
+enum {
+	MAX_USAGES = 64, /* memcgs whose usage and limit are read: each costs one rstat flush */
+	MAX_CHARGES = 8, /* of one file in a report, as the CRD has it */
+	MAX_NAME = 1024, /* bytes of a path in a report */
+};
+
+int cache_facts_read(const struct check_env *env, struct cache_facts *facts,
+		     struct cgroup_usage **ret_usages, struct err *err)
+{
+	const struct host *host = env->host;
+	struct cgroup_usage *usages;
+	size_t n;
+	int r;
+
+	memset(facts, 0, sizeof(*facts));
+	r = sources_pages(env->sources, &facts->pages, err);
+	if (r == 0)
+		r = sources_mounts(env->sources, &facts->mounts, err);
+	if (r < 0)
+		return r;
+	n = facts->pages->n_memcgs < MAX_USAGES ? facts->pages->n_memcgs : MAX_USAGES;
+	usages = xcalloc(n, sizeof(*usages));
+	for (size_t i = 0; i < n; i++) {
+		const struct pages_memcg *memcg = &facts->pages->memcgs[i];
+
+		usages[i] = (struct cgroup_usage){0, 0, UINT64_MAX, UINT64_MAX};
+		/* A cgroup that is dying or was removed meanwhile has no files: its share of the node counts. */
+		if (!memcg->dying && host->cgroups.mode != CGROUP_NONE)
+			(void)cgroupfs_usage(&host->cgroups, memcg->path, &usages[i], NULL);
+	}
+	facts->spec = env->spec;
+	facts->usages = usages;
+	facts->n_usages = n;
+	facts->cgroup_mode = host->cgroups.mode;
+	facts->cgroup_mount = host->cgroups.memory.path;
+	facts->mem_total_bytes = host->mem_total_bytes;
+	*ret_usages = usages;
+	return 0;
+}
+
+char *cache_file_open_path(const struct cache_facts *facts, const struct pages_file *file)
+{
+	if (!file->path || file->deleted || file->kernel_mount || file->path_truncated ||
+	    !facts->mounts)
+		return NULL;
+	return mounts_host_path(facts->mounts, file->dev_major, file->dev_minor, file->path);
+}
+
+char *cache_file_name(const struct cache_facts *facts, const struct pages_file *file)
+{
+	_cleanup_free_ char *path = NULL;
+	char *name;
+
+	if (file->kind == PAGES_BDEV)
+		return xasprintf("(block device %s)",
+				 file->sb_id[0] && strcmp(file->sb_id, "bdev") != 0
+					 ? file->sb_id
+					 : "metadata and raw reads");
+	if (!file->path)
+		return xstrdup("");
+	if (!file->kernel_mount && facts->mounts)
+		path = mounts_host_path(facts->mounts, file->dev_major, file->dev_minor,
+					file->path);
+	if (!path && !file->kernel_mount && facts->mounts)
+		path = xasprintf("(%s %u:%u, not mounted)%s", file->fstype, file->dev_major,
+				 file->dev_minor, file->path);
+	if (!path)
+		path = xstrdup(file->path);
+	name = text_escape_name(path, strlen(path));
+	text_shorten_middle(name, MAX_NAME);
+	return name;
+}
+
+struct owner cache_owner(const struct pages_memcg *memcg)
+{
+	return (struct owner){.cgroup = memcg->path, .cgroup_id = memcg->id, .dying = memcg->dying};
+}
+
+static void add_charges(const struct cache_facts *facts, const struct pages_file *file, cJSON *row)
+{
+	cJSON *list = tree_add_array(row, "chargedTo");
+
+	for (size_t i = 0; i < file->n_charges && i < MAX_CHARGES; i++) {
+		const struct pages_charge *charge = &file->charges[i];
+		const struct owner owner = cache_owner(&facts->pages->memcgs[charge->memcg]);
+		cJSON *item = tree_push_object(list);
+
+		owner_add(&owner, item);
+		tree_add_u64(item, "bytes", charge->bytes);
+	}
+}
+
+static void add_file(const struct cache_facts *facts, const struct pages_file *file, cJSON *list)
+{
+	_cleanup_free_ char *name = cache_file_name(facts, file);
+	cJSON *row = tree_push_object(list);
+	char text[32];
+
+	tree_add_str(row, "path", name);
+	tree_add_str(row, "filesystem", file->fstype);
+	(void)snprintf(text, sizeof(text), "%u:%u", file->dev_major, file->dev_minor);
+	tree_add_str(row, "device", text);
+	(void)snprintf(text, sizeof(text), "%" PRIu64, file->inode);
+	tree_add_str(row, "inode", text);
+	(void)snprintf(text, sizeof(text), "%u", file->generation);
+	tree_add_str(row, "generation", text);
+	tree_add_u64(row, "sizeBytes", file->size_bytes);
+	tree_add_u64(row, "cachedBytes", file->cached_bytes);
+	tree_add_u64(row, "dirtyBytes", file->dirty_bytes);
+	tree_add_bool(row, "deleted", file->deleted);
+	tree_add_bool(row, "shmem", file->kind == PAGES_SHMEM);
+	if (file->kernel_mount)
+		tree_add_bool(row, "kernelMount", true);
+	add_charges(facts, file, row);
+}
+
+void cache_add_files(const struct cache_facts *facts, bool shmem_only, cJSON *result)
+{
+	cJSON *list = tree_add_array(result, "files");
+	uint64_t left = facts->spec->top;
+
+	for (size_t i = 0; i < facts->pages->n_files_kept && left > 0; i++) {
+		const struct pages_file *file = &facts->pages->files[i];
+
+		if (shmem_only && file->kind != PAGES_SHMEM)
+			continue;
+		add_file(facts, file, list);
+		left--;
+	}
+}
+
+static void add_container(const struct cache_facts *facts, const struct pages_memcg *memcg,
+			  bool shmem_only, cJSON *list)
+{
+	size_t top = shmem_only ? memcg->top_shmem : memcg->top_file;
+	const struct owner owner = cache_owner(memcg);
+	cJSON *row = tree_push_object(list);
+
+	owner_add(&owner, row);
+	tree_add_u64(row, "bytes", shmem_only ? memcg->shmem_bytes : memcg->cached_bytes);
+	if (!shmem_only) {
+		tree_add_u64(row, "shmemBytes", memcg->shmem_bytes);
+		tree_add_u64(row, "dirtyBytes", memcg->dirty_bytes);
+	}
+	if (top < facts->pages->n_files_kept) {
+		_cleanup_free_ char *name = cache_file_name(facts, &facts->pages->files[top]);
+
+		tree_add_str(row, "topFile", name);
+	}
+}
+
+static int by_shmem(const void *pa, const void *pb)
+{
+	const struct pages_memcg *const *a = pa, *const *b = pb;
+
+	if ((*a)->shmem_bytes != (*b)->shmem_bytes)
+		return (*a)->shmem_bytes > (*b)->shmem_bytes ? -1 : 1;
+	return *a < *b ? -1 : *a > *b;
+}
+
+void cache_add_containers(const struct cache_facts *facts, bool shmem_only, cJSON *result)
+{
+	const struct pages_snapshot *pages = facts->pages;
+	const struct pages_memcg **order = xcalloc(pages->n_memcgs, sizeof(*order));
+	cJSON *list = tree_add_array(result, "containers");
+
+	for (size_t i = 0; i < pages->n_memcgs; i++)
+		order[i] = &pages->memcgs[i];
+	if (shmem_only && pages->n_memcgs > 1)
+		qsort(order, pages->n_memcgs, sizeof(const void *), by_shmem);
+	for (size_t i = 0; i < pages->n_memcgs && i < facts->spec->top; i++) {
+		if (!shmem_only || order[i]->shmem_bytes > 0)
+			add_container(facts, order[i], shmem_only, list);
+	}
+	free(order);
+}
+
+void cache_describe_scan(const struct pages_snapshot *pages, struct check_result *result)
+{
+	result->method = pages->method;
+	result->coverage_permille = pages->coverage_permille;
+	result->bpf_calls = pages->bpf_calls;
+	result->bpf_max_call_us = (pages->bpf_max_call_ns + 999) / 1000;
+	if (pages->coverage_permille < 1000) {
+		result->state = CHECK_TRUNCATED;
+		result->reason = "CPUBudgetExhausted";
+		(void)snprintf(result->message, sizeof(result->message),
+			       "spec.cpuBudget ran out after %u.%u %% of memory; sums are of that "
+			       "part. Raise cpuBudget to see the rest.",
+			       pages->coverage_permille / 10, pages->coverage_permille % 10);
+	}
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The table of checks. */
+#include <errno.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "checks/check.h"
+#include "checks/page_cache.h"
+#include "checks/shared_memory.h"
+#include "instruments/pages.h"
+
+const char *const check_state_names[] = {"Complete", "Truncated", "Skipped", "Failed"};
+
+static const struct check *const checks[] = {
+	&check_page_cache,
+	&check_shared_memory,
+};
+
+const struct check *check_find(enum check_type type)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(checks); i++) {
+		if (checks[i]->type == type)
+			return checks[i];
+	}
+	return NULL;
+}
+
+int check_probe(const struct check *check, const struct host *host, struct err *err)
+{
+	if (check->needs & NEED_PAGE_SCAN)
+		return pages_probe(&host->proc, err);
+	return 0;
+}
+
+const char *check_needs_text(const struct check *check)
+{
+	if (check->needs & NEED_PAGE_SCAN)
+		return "BPF page scan: BTF, CAP_BPF, CAP_PERFMON";
+	return "nothing";
+}
+
+void check_result_done(struct check_result *result)
+{
+	cJSON_Delete(result->result);
+	findings_done(&result->findings);
+	memset(result, 0, sizeof(*result));
+}

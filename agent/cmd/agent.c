@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "cmd/cmd.h"
+#include "cmd/daemon.h"
+#include "instruments/host.h"
+#include "node/node.h"
+
+static const char help[] =
+	"Usage: memdiag agent [OPTION]...\n\n"
+	"Runs on a node: watches MemoryDiagnoses, runs those that target this node, and writes "
+	"the\n"
+	"node's MemoryDiagnosisReports.\n\n"
+	"      --node-name NAME           this node (default: $NODE_NAME, else the hostname)\n"
+	"      --proc DIR                 the host's /proc (default /proc)\n"
+	"      --cgroup-root DIR          the host's cgroup mount (default "
+	"/sys/fs/cgroup)\n" DAEMON_HELP "  -h, --help\n";
+
+struct agent_args {
+	struct daemon_opts daemon;
+	struct host_paths paths;
+	const char *node_name;
+};
+
+enum { OPT_NODE = 256, OPT_PROC, OPT_CGROUP };
+
+static int serve(const struct agent_args *args, struct err *err)
+{
+	_cleanup_host_ struct host host = HOST_INIT;
+	struct daemon daemon = {.signal_fd = -1};
+	struct node *node = NULL;
+	int r = host_open(&host, &args->paths, args->node_name, err);
+
+	if (r == 0)
+		r = daemon_init(&daemon, &args->daemon, err);
+	if (r == 0)
+		r = node_new(daemon.loop, daemon.client, &host, &node, err);
+	if (r == 0) {
+		log_info("node %s, Linux %s, cgroup %s", host.node_name, host.kernel,
+			 cgroup_mode_name(host.cgroups.mode));
+		r = daemon_run(&daemon, err);
+	}
+	node_free(node);
+	daemon_done(&daemon);
+	return r;
+}
+
+static int parse_option(struct agent_args *args, int c)
+{
+	switch (c) {
+	case OPT_NODE:
+		args->node_name = optarg;
+		return 0;
+	case OPT_PROC:
+		args->paths.proc = optarg;
+		return 0;
+	case OPT_CGROUP:
+		args->paths.cgroup = optarg;
+		return 0;
+	default:
+		return daemon_parse_option(&args->daemon, c, optarg) ? 0 : -1;
+	}
+}
+
+int cmd_agent(int argc, char **argv)
+{
+	static const struct option options[] = {
+		DAEMON_OPTIONS,
+		{"node-name", required_argument, NULL, OPT_NODE},
+		{"proc", required_argument, NULL, OPT_PROC},
+		{"cgroup-root", required_argument, NULL, OPT_CGROUP},
+		{"help", no_argument, NULL, 'h'},
+		{0},
+	};
+	struct agent_args args = {
+		.daemon = {.serviceaccount_dir = KUBE_SERVICEACCOUNT_DIR, .role = "agent"},
+		.paths = {CMD_DEFAULT_PROC, CMD_DEFAULT_CGROUP},
+		.node_name = getenv("NODE_NAME"),
+	};
+	struct err err = {0};
+	int c;
+
+	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+		if (c == 'h')
+			return fputs(help, stdout) < 0 ? EXIT_CHECK_FAILED : EXIT_DONE;
+		if (parse_option(&args, c) < 0)
+			return EXIT_USAGE;
+	}
+	if (optind < argc) {
+		(void)fprintf(stderr, "memdiag: argument: \"%s\": agent takes options only\n",
+			      argv[optind]);
+		return EXIT_USAGE;
+	}
+	if (serve(&args, &err) < 0) {
+		(void)fprintf(stderr, "memdiag: %s\n", err.msg);
+		return EXIT_CHECK_FAILED;
+	}
+	return EXIT_DONE;
+}

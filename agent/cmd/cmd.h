@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Subcommands: each takes its own argv (argv[0] is its name) and returns the exit status.
+ */
+#ifndef MEMDIAG_CMD_CMD_H
+#define MEMDIAG_CMD_CMD_H
+
+#include <stdio.h>
+
+#include "spec/faults.h"
+
+enum {
+	EXIT_DONE = 0,
+	EXIT_CHECK_FAILED = 1, /* a check failed, or none worked */
+	EXIT_USAGE = 2,	       /* bad arguments or spec */
+	EXIT_FAIL_ON = 3,      /* --fail-on was reached */
+};
+
+int cmd_run(int argc, char **argv);
+int cmd_checks(int argc, char **argv);
+int cmd_agent(int argc, char **argv);
+int cmd_controller(int argc, char **argv);
+int cmd_version(int argc, char **argv);
+
+/* Prints one line per fault on stderr. */
+void cmd_print_faults(const struct faults *faults);
+
+#define CMD_DEFAULT_PROC   "/proc"
+#define CMD_DEFAULT_CGROUP "/sys/fs/cgroup"
+
+#endif

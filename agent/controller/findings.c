@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the status takes from reports: their numbers from metadata, their worst findings from their bodies. */
+#include <string.h>
+
+#include "base/mem.h"
+#include "controller/status.h"
+#include "report/report.h"
+
+struct report_summary *report_summary_new(const cJSON *object)
+{
+	const cJSON *metadata = tree_get(object, "metadata");
+	const cJSON *labels = tree_get(metadata, "labels");
+	const cJSON *owners = tree_get(metadata, "ownerReferences");
+	const char *text = cJSON_GetStringValue(
+		tree_member(tree_get(metadata, "annotations"), REPORT_ANNOTATION_SUMMARY));
+	const char *diagnosis = cJSON_GetStringValue(tree_member(labels, REPORT_LABEL_DIAGNOSIS));
+	const char *run = cJSON_GetStringValue(tree_member(labels, REPORT_LABEL_RUN));
+	_cleanup_tree_ cJSON *numbers = NULL;
+	struct report_summary *summary;
+
+	if (!diagnosis || !run || !text || tree_parse_json(text, strlen(text), &numbers, NULL) < 0)
+		return NULL;
+	summary = xcalloc(1, sizeof(*summary));
+	summary->name = xstrdup(tree_str_or_empty(metadata, "name"));
+	summary->diagnosis = xstrdup(diagnosis);
+	summary->run_id = xstrdup(run);
+	summary->owner_uid = xstrdup(tree_str_or_empty(cJSON_GetArrayItem(owners, 0), "uid"));
+	summary->node = xstrdup(tree_str_or_empty(numbers, "nodeName"));
+	summary->verdict = xstrdup(tree_str_or_empty(numbers, "verdict"));
+	summary->critical = tree_int_or(numbers, "critical", 0);
+	summary->warning = tree_int_or(numbers, "warning", 0);
+	summary->reclaimable_bytes = tree_int_or(numbers, "reclaimableBytes", 0);
+	return summary;
+}
+
+void report_summary_free(void *arg)
+{
+	struct report_summary *summary = arg;
+
+	if (!summary)
+		return;
+	free(summary->name);
+	free(summary->diagnosis);
+	free(summary->run_id);
+	free(summary->owner_uid);
+	free(summary->node);
+	free(summary->verdict);
+	free(summary);
+}
+
+static int severity_rank(const cJSON *finding)
+{
+	const char *name = tree_str_or_empty(finding, "severity");
+
+	for (int i = SEVERITY_CRITICAL; i > SEVERITY_NONE; i--) {
+		if (strcmp(name, severity_names[i]) == 0)
+			return i;
+	}
+	return SEVERITY_NONE;
+}
+
+/* Whether a is to stand before b: more severe, then more bytes (kept as "bytes" while the list is built). */
+static bool stands_before(const cJSON *a, const cJSON *b)
+{
+	int ra = severity_rank(a), rb = severity_rank(b);
+
+	if (ra != rb)
+		return ra > rb;
+	return tree_int_or(a, "bytes", 0) > tree_int_or(b, "bytes", 0);
+}
+
+static cJSON *short_finding(const cJSON *finding, const cJSON *report)
+{
+	const cJSON *hint = cJSON_GetArrayItem(tree_get(finding, "hints"), 0);
+	cJSON *item = cJSON_CreateObject();
+
+	tree_add_str(item, "id", tree_str(finding, "id"));
+	tree_add_str(item, "severity", tree_str(finding, "severity"));
+	tree_add_str(item, "node", tree_str(report, "nodeName"));
+	if (tree_get(finding, "subject"))
+		cJSON_AddItemToObject(item, "subject",
+				      cJSON_Duplicate(tree_get(finding, "subject"), true));
+	tree_add_text(item, "message", tree_str_or_empty(finding, "message"), 512);
+	if (hint) {
+		_cleanup_free_ char *text = xasprintf("%s: %s", tree_str_or_empty(hint, "summary"),
+						      tree_str_or_empty(hint, "command"));
+
+		tree_add_text(item, "hint", text, 512);
+	}
+	tree_add_str(item, "report", tree_str(report, "metadata.name"));
+	tree_add_int(item, "bytes", tree_int_or(finding, "bytes", 0));
+	return item;
+}
+
+void status_merge_findings(cJSON *list, const cJSON *report)
+{
+	const cJSON *finding;
+
+	cJSON_ArrayForEach (finding, tree_get(report, "findings")) {
+		cJSON *item = short_finding(finding, report);
+		const cJSON *other;
+		int at = 0;
+
+		cJSON_ArrayForEach (other, list) {
+			if (stands_before(item, other))
+				break;
+			at++;
+		}
+		cJSON_InsertItemInArray(list, at, item);
+		if (cJSON_GetArraySize(list) > STATUS_MAX_TOP_FINDINGS)
+			cJSON_DeleteItemFromArray(list, STATUS_MAX_TOP_FINDINGS);
+	}
+}
+
+static bool is_worse(const struct report_summary *a, const struct report_summary *b)
+{
+	if (a->critical != b->critical)
+		return a->critical > b->critical;
+	if (a->warning != b->warning)
+		return a->warning > b->warning;
+	return a->reclaimable_bytes > b->reclaimable_bytes;
+}
+
+size_t status_reports_to_read(const struct status_input *in,
+			      const struct report_summary *ret[STATUS_MAX_TOP_FINDINGS])
+{
+	const char *run_id = tree_str_or_empty(in->diagnosis, "status.run.id");
+	size_t n = 0;
+
+	for (size_t i = 0; i < in->n_reports; i++) {
+		const struct report_summary *report = in->reports[i];
+		size_t at = n;
+
+		if (strcmp(report->run_id, run_id) != 0 || report->critical + report->warning == 0)
+			continue;
+		while (at > 0 && is_worse(report, ret[at - 1]))
+			at--;
+		if (at == STATUS_MAX_TOP_FINDINGS)
+			continue;
+		n += n < STATUS_MAX_TOP_FINDINGS;
+		memmove(&ret[at + 1], &ret[at], (n - at - 1) * sizeof(ret[0]));
+		ret[at] = report;
+	}
+	return n;
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The memory controller's files: where it is mounted, and one cgroup's usage and limits. v1 and v2 in the same terms.
+ */
+#ifndef MEMDIAG_INSTRUMENTS_CGROUPFS_H
+#define MEMDIAG_INSTRUMENTS_CGROUPFS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/root.h"
+
+enum cgroup_mode {
+	CGROUP_NONE, /* no memory controller */
+	CGROUP_V1,
+	CGROUP_V2,
+	CGROUP_HYBRID, /* v2 is mounted, but the memory controller is v1's */
+};
+
+struct cgroupfs {
+	enum cgroup_mode mode;
+	struct root memory; /* the mount of the memory controller's hierarchy */
+};
+
+#define CGROUPFS_INIT                                    \
+	{                                                \
+		.mode = CGROUP_NONE, .memory = ROOT_INIT \
+	}
+
+/* "v1", "v2", "hybrid", as the CRD has it; "" for CGROUP_NONE. */
+const char *cgroup_mode_name(enum cgroup_mode mode);
+
+/* path is /sys/fs/cgroup or where it is mounted for us. Not an error when there is no memory controller. */
+int cgroupfs_open(struct cgroupfs *cg, const char *path, struct err *err);
+void cgroupfs_close(struct cgroupfs *cg);
+
+/* Bytes. UINT64_MAX: no limit, or the file is missing. */
+struct cgroup_usage {
+	uint64_t usage; /* memory.usage_in_bytes, memory.current */
+	uint64_t
+		inactive_file; /* of the whole subtree; the kubelet's working set is usage minus this */
+	uint64_t limit;	       /* the smallest of its own and its ancestors' */
+	uint64_t high;	       /* v2: its own memory.high */
+};
+
+/* path as struct pages_memcg has it ("/", "/kubepods/…"). -ENOENT: the cgroup is gone. */
+int cgroupfs_usage(const struct cgroupfs *cg, const char *path, struct cgroup_usage *ret,
+		   struct err *err);
+
+#endif

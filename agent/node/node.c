@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "node/node.h"
+
+#include <string.h>
+
+#include "base/log.h"
+#include "base/map.h"
+#include "base/mem.h"
+#include "kube/watch.h"
+#include "node/task.h"
+#include "node/worker.h"
+
+struct node {
+	struct loop *loop;
+	struct kube_client *client;
+	const struct host *host;
+	struct worker *worker;
+	struct kube_watch *watch;
+	struct map tasks;    /* of diagnoses by name */
+	char running[64];    /* the diagnosis whose run the worker has; "": none */
+	char running_id[64]; /* its run id */
+};
+
+struct loop *node_loop(struct node *node)
+{
+	return node->loop;
+}
+
+struct kube_client *node_client(struct node *node)
+{
+	return node->client;
+}
+
+const char *node_name(const struct node *node)
+{
+	return node->host->node_name;
+}
+
+/* --- the worker -------------------------------------------------------------------------------------------------- */
+
+static void pick_waiting(void *arg, const char *name, void *value)
+{
+	struct task **picked = arg, *task = value;
+
+	(void)name;
+	if (!*picked && task->step == TASK_WAITING)
+		*picked = task;
+}
+
+void node_task_ready(struct node *node)
+{
+	struct task *task = NULL;
+
+	if (node->running[0] || !worker_idle(node->worker))
+		return;
+	map_each(&node->tasks, pick_waiting, &task);
+	if (!task)
+		return;
+	memcpy(node->running, task->name, sizeof(node->running));
+	memcpy(node->running_id, task->run_id, sizeof(node->running_id));
+	log_info("%s run %s: running", task->name, task->run_id);
+	worker_start(node->worker, task_take_spec(task), task->run_id);
+}
+
+static void on_worker(void *arg, int fd)
+{
+	struct node *node = arg;
+	cJSON *report = worker_take(node->worker);
+	struct task *task;
+
+	(void)fd;
+	if (!report)
+		return;
+	task = map_get(&node->tasks, node->running);
+	/* The diagnosis may be gone or ask for another run by now: then nobody wants this report. */
+	if (task && task->step == TASK_RUNNING && strcmp(task->run_id, node->running_id) == 0) {
+		task_finished(task, report);
+	} else {
+		log_info("%s run %s: no longer wanted", node->running, node->running_id);
+		cJSON_Delete(report);
+	}
+	node->running[0] = '\0';
+	node_task_ready(node);
+}
+
+/* --- the watch --------------------------------------------------------------------------------------------------- */
+
+static void mark_unseen(void *arg, const char *name, void *value)
+{
+	(void)arg;
+	(void)name;
+	((struct task *)value)->seen = false;
+}
+
+static void on_list_begin(void *arg)
+{
+	struct node *node = arg;
+
+	map_each(&node->tasks, mark_unseen, NULL);
+}
+
+static void on_upsert(void *arg, const cJSON *object)
+{
+	struct node *node = arg;
+	const char *name = tree_str_or_empty(object, "metadata.name");
+	struct task *task = map_get(&node->tasks, name);
+
+	if (!task || !task_matches(task, object)) {
+		map_remove(&node->tasks, name);
+		task = task_new(node, object);
+		if (task)
+			map_set(&node->tasks, name, task);
+	}
+	if (task)
+		task->seen = true;
+}
+
+static void on_remove(void *arg, const cJSON *object)
+{
+	struct node *node = arg;
+
+	map_remove(&node->tasks, tree_str_or_empty(object, "metadata.name"));
+}
+
+static int is_unseen(void *value)
+{
+	return !((struct task *)value)->seen;
+}
+
+static void on_list_end(void *arg)
+{
+	struct node *node = arg;
+
+	map_sweep(&node->tasks, is_unseen);
+}
+
+int node_new(struct loop *loop, struct kube_client *client, const struct host *host,
+	     struct node **ret, struct err *err)
+{
+	struct node *node = xcalloc(1, sizeof(*node));
+	const struct kube_watch_opts opts = {
+		.path = "/apis/memdiag.io/v1alpha1/memorydiagnoses",
+		.fns = {on_list_begin, on_upsert, on_remove, on_list_end},
+		.arg = node,
+	};
+	int r;
+
+	node->loop = loop;
+	node->client = client;
+	node->host = host;
+	node->tasks = (struct map)MAP_INIT(task_free);
+	r = worker_new(host, &node->worker, err);
+	if (r == 0)
+		r = loop_watch_fd(loop, worker_fd(node->worker), on_worker, node);
+	if (r < 0) {
+		node_free(node);
+		return r;
+	}
+	node->watch = kube_watch_new(client, &opts);
+	*ret = node;
+	return 0;
+}
+
+void node_free(struct node *node)
+{
+	if (!node)
+		return;
+	kube_watch_free(node->watch);
+	map_done(&node->tasks);
+	if (node->worker)
+		loop_unwatch_fd(node->loop, worker_fd(node->worker));
+	worker_free(node->worker);
+	free(node);
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The one thread that runs diagnoses, so that a scan never holds up the network. One job at a time; each struct has one
+ * owner, handed over under a lock and announced by an eventfd.
+ */
+#ifndef MEMDIAG_NODE_WORKER_H
+#define MEMDIAG_NODE_WORKER_H
+
+#include <stdbool.h>
+
+#include "base/tree.h"
+#include "instruments/host.h"
+#include "spec/spec.h"
+
+struct worker;
+
+/* host is borrowed and must outlive the worker. */
+int worker_new(const struct host *host, struct worker **ret, struct err *err);
+/* Waits for the job that is running (a window can last 10 minutes), then frees. */
+void worker_free(struct worker *worker);
+
+/* Readable when a result waits. */
+int worker_fd(const struct worker *worker);
+bool worker_idle(const struct worker *worker);
+/* Hands a job over; spec becomes the worker's. The worker must be idle. */
+void worker_start(struct worker *worker, struct spec *spec, const char *run_id);
+/* The report of the last job, or NULL when none waits; the caller frees it with cJSON_Delete(). */
+cJSON *worker_take(struct worker *worker);
+
+#endif

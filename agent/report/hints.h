@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What can be done about a finding: a table of rules (hints.c), one row per remedy, targeted ones first. A check tells what
+ * is true and what things are called; the rules whose conditions hold become hints, filled with those names.
+ */
+#ifndef MEMDIAG_REPORT_HINTS_H
+#define MEMDIAG_REPORT_HINTS_H
+
+#include <stddef.h>
+
+#include "report/finding.h"
+
+enum hint_condition {
+	HINT_CGROUP_V1 = 1 << 0, /* the memory controller is v1 */
+	HINT_CGROUP_V2 = 1 << 1,
+	HINT_CHILD_CGROUP = 1 << 2, /* the subject is a live cgroup below the root */
+	HINT_NAMED_FILE = 1 << 3,   /* the largest file has a path that can be opened */
+	HINT_DELETED_FILE = 1 << 4, /* it is deleted, but somebody holds it open */
+	HINT_MEMFD = 1 << 5,	    /* it is a memfd or shared anonymous memory */
+	HINT_SYSV = 1 << 6,	    /* it is a SysV segment */
+	HINT_DIRECTORY = 1 << 7,    /* the largest directory has a path */
+};
+
+enum { HINT_MAX_VARS = 16 };
+
+/* What {name} in a rule's texts becomes. Values are owned. */
+struct hint_facts {
+	unsigned int conditions; /* HINT_* bits that hold */
+	struct {
+		const char *name;
+		char *value;
+	} vars[HINT_MAX_VARS];
+	size_t n_vars;
+};
+
+void hint_facts_set(struct hint_facts *facts, const char *name, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+void hint_facts_done(struct hint_facts *facts);
+
+/* Adds the hints of finding->reason whose conditions hold, in the table's order, at most FINDING_MAX_HINTS. */
+void hints_apply(const struct hint_facts *facts, struct finding *finding);
+
+#endif

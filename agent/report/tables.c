@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Which columns the lists of each check have on a terminal. */
+#include "base/mem.h"
+#include "report/render.h"
+
+static const struct column file_columns[] = {
+	{"CACHED", "cachedBytes", COLUMN_BYTES, 7}, {"SIZE", "sizeBytes", COLUMN_BYTES, 7},
+	{"DIRTY", "dirtyBytes", COLUMN_BYTES, 7},   {"FLAGS", NULL, COLUMN_FLAGS, 5},
+	{"FILE", "path", COLUMN_TEXT, 0},	    {"CHARGED TO", NULL, COLUMN_CHARGED, 0},
+};
+
+static const struct column segment_columns[] = {
+	{"MEMORY", "cachedBytes", COLUMN_BYTES, 7}, {"SIZE", "sizeBytes", COLUMN_BYTES, 7},
+	{"FLAGS", NULL, COLUMN_FLAGS, 5},	    {"SEGMENT", "path", COLUMN_TEXT, 0},
+	{"CHARGED TO", NULL, COLUMN_CHARGED, 0},
+};
+
+static const struct column directory_columns[] = {
+	{"MEMORY", "bytes", COLUMN_BYTES, 7},
+	{"FILES", "files", COLUMN_NUMBER, 8},
+	{"DIRECTORY", "path", COLUMN_TEXT, 0},
+};
+
+static const struct column cache_cgroup_columns[] = {
+	{"CACHED", "bytes", COLUMN_BYTES, 7},	  {"SHMEM", "shmemBytes", COLUMN_BYTES, 7},
+	{"DIRTY", "dirtyBytes", COLUMN_BYTES, 7}, {"FLAGS", NULL, COLUMN_FLAGS, 5},
+	{"CGROUP", "cgroup", COLUMN_TEXT, 0},	  {"LARGEST FILE", "topFile", COLUMN_TEXT, 0},
+};
+
+static const struct column shmem_cgroup_columns[] = {
+	{"MEMORY", "bytes", COLUMN_BYTES, 7},
+	{"FLAGS", NULL, COLUMN_FLAGS, 5},
+	{"CGROUP", "cgroup", COLUMN_TEXT, 0},
+	{"LARGEST SEGMENT", "topFile", COLUMN_TEXT, 0},
+};
+
+const struct table tables[] = {
+	{"PageCache", "pageCache.files", "Largest files in the page cache", file_columns,
+	 ARRAY_SIZE(file_columns)},
+	{"PageCache", "pageCache.containers", "Cgroups charged for page cache",
+	 cache_cgroup_columns, ARRAY_SIZE(cache_cgroup_columns)},
+	{"SharedMemory", "sharedMemory.files", "Largest segments of shared memory", segment_columns,
+	 ARRAY_SIZE(segment_columns)},
+	{"SharedMemory", "sharedMemory.directories", "Directories of shared memory",
+	 directory_columns, ARRAY_SIZE(directory_columns)},
+	{"SharedMemory", "sharedMemory.containers", "Cgroups charged for shared memory",
+	 shmem_cgroup_columns, ARRAY_SIZE(shmem_cgroup_columns)},
+};
+const size_t n_tables = ARRAY_SIZE(tables);
+
+const struct total totals[] = {
+	{"PageCache", "pageCache.totalBytes", "in the page cache", true},
+	{"PageCache", "pageCache.distinctFiles", "files", false},
+	{"PageCache", "pageCache.shmemBytes", "shared memory", true},
+	{"PageCache", "pageCache.blockDeviceBytes", "block devices", true},
+	{"PageCache", "pageCache.dirtyBytes", "dirty", true},
+	{"PageCache", "pageCache.unresolvedBytes", "of files without a name", true},
+	{"SharedMemory", "sharedMemory.totalBytes", "of shared memory", true},
+	{"SharedMemory", "sharedMemory.unresolvedBytes", "without a name", true},
+};
+const size_t n_totals = ARRAY_SIZE(totals);

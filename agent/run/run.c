@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "run/run.h"
+
+#include <errno.h>
+#include <malloc.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "checks/check.h"
+
+/* One check on its way through a run. */
+struct runner {
+	const struct check *check; /* NULL: skipped already */
+	struct check_result *result;
+	void *self;
+};
+
+static void end_with(struct check_result *result, enum check_state state, const char *reason,
+		     const char *message)
+{
+	result->state = state;
+	result->reason = reason;
+	(void)snprintf(result->message, sizeof(result->message), "%s", message);
+}
+
+/* Finds the check and what it needs; what can't be run is Skipped with the reason. */
+static void prepare(struct runner *runner, const struct check_env *env)
+{
+	const struct check *check = check_find(runner->result->type);
+	struct err err = {0};
+	int r;
+
+	if (!check) {
+		(void)err_say(&err, EOPNOTSUPP, "this version of memdiag has no %s check",
+			      check_type_names[runner->result->type]);
+		end_with(runner->result, CHECK_SKIPPED, "NotImplemented", err.msg);
+		return;
+	}
+	r = check_probe(check, env->host, &err);
+	if (r < 0) {
+		end_with(runner->result, CHECK_SKIPPED,
+			 r == -EPERM ? "MissingPrivilege" : "NotSupported", err.msg);
+		return;
+	}
+	if (check->start) {
+		r = check->start(env, &runner->self, &err);
+		if (r < 0) {
+			end_with(runner->result, CHECK_FAILED, "StartFailed", err.msg);
+			return;
+		}
+	}
+	runner->check = check;
+}
+
+static void sleep_until(uint64_t deadline_ns)
+{
+	struct timespec ts = {.tv_sec = (time_t)(deadline_ns / NSEC_PER_SEC),
+			      .tv_nsec = (long)(deadline_ns % NSEC_PER_SEC)};
+
+	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &ts, NULL) == EINTR)
+		;
+}
+
+static void collect(struct runner *runner, const struct check_env *env)
+{
+	uint64_t start_ns = clock_mono_ns(), start_cpu_ns = clock_thread_cpu_ns();
+	struct err err = {0};
+	int r = runner->check->finish(env, runner->self, runner->result, &err);
+
+	if (runner->check->stop)
+		runner->check->stop(runner->self);
+	if (r < 0)
+		end_with(runner->result, CHECK_FAILED, "ScanFailed", err.msg);
+	runner->result->duration_ms = (clock_mono_ns() - start_ns) / NSEC_PER_MSEC;
+	runner->result->cpu_ms = (clock_thread_cpu_ns() - start_cpu_ns) / NSEC_PER_MSEC;
+	runner->check = NULL;
+}
+
+/* Collects the checks that capture, or those that scan. */
+static void collect_all(struct runner *runners, size_t n, bool captures,
+			const struct check_env *env)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (runners[i].check && runners[i].check->captures == captures)
+			collect(&runners[i], env);
+	}
+}
+
+/* The checks that are to be run: those listed, or with an empty list all that this version has. */
+static size_t select_checks(const struct spec *spec, struct report *report, struct runner *runners)
+{
+	size_t n = 0;
+
+	for (int type = 0; type < CHECK_TYPES; type++) {
+		if (!spec->checks[type] ||
+		    (!spec->explicit_checks && !check_find((enum check_type)type)))
+			continue;
+		report->results[n].type = (enum check_type)type;
+		runners[n].result = &report->results[n];
+		n++;
+	}
+	return n;
+}
+
+struct report *run_execute(const struct spec *spec, const struct run_opts *opts)
+{
+	struct report *report = xcalloc(1, sizeof(*report));
+	struct runner runners[CHECK_TYPES] = {{0}};
+	const struct sources_opts sources_opts = {
+		.host = opts->host,
+		.top = spec->top,
+		.cpu_budget_ns = spec->cpu_budget_ms * NSEC_PER_MSEC,
+		.progress = opts->progress,
+		.arg = opts->arg,
+	};
+	struct sources sources;
+	const struct check_env env = {.spec = spec, .host = opts->host, .sources = &sources};
+	bool captures = false;
+
+	(void)snprintf(report->diagnosis, sizeof(report->diagnosis), "%s", spec->name);
+	(void)snprintf(report->node_name, sizeof(report->node_name), "%s", opts->host->node_name);
+	(void)snprintf(report->run_id, sizeof(report->run_id), "%s",
+		       opts->run_id ? opts->run_id : "");
+	(void)snprintf(report->kernel, sizeof(report->kernel), "%s", opts->host->kernel);
+	report->cgroup_mode = cgroup_mode_name(opts->host->cgroups.mode);
+	report->start = time(NULL);
+	sources_init(&sources, &sources_opts);
+	report->n_results = select_checks(spec, report, runners);
+	for (size_t i = 0; i < report->n_results; i++) {
+		prepare(&runners[i], &env);
+		captures |= runners[i].check && runners[i].check->captures;
+	}
+	if (captures)
+		sleep_until(clock_mono_ns() + spec->window_ms * NSEC_PER_MSEC);
+	collect_all(runners, report->n_results, true, &env);
+	collect_all(runners, report->n_results, false, &env);
+	sources_done(&sources);
+	for (size_t i = 0; i < report->n_results; i++)
+		findings_move(&report->findings, &report->results[i].findings);
+	findings_sort(&report->findings);
+	report->end = time(NULL);
+	/* A scan's tables may be tens of MiB; an agent that idles afterwards should not keep them. */
+	(void)malloc_trim(0);
+	return report;
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Executes a spec on this host: decides what can be run, owns the window, starts captures, collects and detaches them
+ * before any scan starts, and gathers results and findings into a report. Blocks; touches no network.
+ */
+#ifndef MEMDIAG_RUN_RUN_H
+#define MEMDIAG_RUN_RUN_H
+
+#include "instruments/host.h"
+#include "report/report.h"
+#include "spec/spec.h"
+
+struct run_opts {
+	const struct host *host;
+	const char *run_id; /* NULL or "": without a cluster */
+	/* Called now and then; NULL is fine. */
+	void (*progress)(void *arg, const char *what, unsigned int permille);
+	void *arg;
+};
+
+/* Never fails: what went wrong is in the report's checks. The caller frees it with report_free(). */
+struct report *run_execute(const struct spec *spec, const struct run_opts *opts);
+
+#endif

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "spec/reasons.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/num.h"
+
+static const struct reason reasons[] = {
+	{
+		.name = "PageCacheHigh",
+		.units = THRESHOLD_PERMILLE | THRESHOLD_BYTES,
+		.of = "the cgroup's memory limit, or the node's memory when it has none",
+		.warning = {THRESHOLD_PERMILLE, 200},
+		.critical = {THRESHOLD_PERMILLE, 500},
+	},
+	{
+		/* Half of the page cache limits: without swap nothing of it can be reclaimed. */
+		.name = "SharedMemoryHigh",
+		.units = THRESHOLD_PERMILLE | THRESHOLD_BYTES,
+		.of = "the cgroup's memory limit, or the node's memory when it has none",
+		.warning = {THRESHOLD_PERMILLE, 100},
+		.critical = {THRESHOLD_PERMILLE, 250},
+	},
+};
+
+const struct reason *reason_find(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(reasons); i++) {
+		if (strcmp(reasons[i].name, name) == 0)
+			return &reasons[i];
+	}
+	return NULL;
+}
+
+const char *reason_names(void)
+{
+	return "PageCacheHigh, SharedMemoryHigh";
+}
+
+int threshold_parse(const char *text, struct threshold_value *ret)
+{
+	static const struct {
+		const char *suffix;
+		enum threshold_unit unit;
+		uint64_t factor, max;
+	} forms[] = {
+		{"%", THRESHOLD_PERMILLE, 10, 100},
+		{"Ki", THRESHOLD_BYTES, 1ULL << 10, 999999999999ULL},
+		{"Mi", THRESHOLD_BYTES, 1ULL << 20, 999999999999ULL},
+		{"Gi", THRESHOLD_BYTES, 1ULL << 30, 999999999999ULL},
+		{"Ti", THRESHOLD_BYTES, 1ULL << 40, 999999999999ULL},
+		{"us", THRESHOLD_MICROS, 1, 999999},
+		{"ms", THRESHOLD_MICROS, 1000, 999999},
+		{"s", THRESHOLD_MICROS, 1000000, 999999},
+		{"m", THRESHOLD_MICROS, 60000000, 999999},
+		{"", THRESHOLD_BYTES, 1, 999999999999ULL},
+	};
+	char digits[16] = "";
+	size_t n = strspn(text, "0123456789");
+
+	if (n == 0 || n >= sizeof(digits))
+		return -EINVAL;
+	memcpy(digits, text, n);
+	for (size_t i = 0; i < ARRAY_SIZE(forms); i++) {
+		uint64_t v;
+
+		if (strcmp(text + n, forms[i].suffix) != 0)
+			continue;
+		if (num_u64(digits, 0, forms[i].max, &v) < 0)
+			return -EINVAL;
+		ret->unit = forms[i].unit;
+		ret->value = num_muldiv(v, forms[i].factor, 1);
+		return 0;
+	}
+	return -EINVAL;
+}
