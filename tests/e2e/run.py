@@ -1,0 +1,170 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""End-to-end tests: a real etcd and kube-apiserver on loopback, with memdiag's controller and agents as processes.
+
+    tests/e2e/run.py [--only PREFIX]... [--list] [MEMDIAG_BINARY]
+
+Prints `ok NAME (1.2 s)` or `FAIL NAME: reason` for each test and `N passed, N failed` at the end; the exit status is 0
+only when something ran and nothing failed. `--only` takes the beginning of names: test_api, test_diagnosis.two_nodes.
+The tests of test_api need no binary. Whatever is started here ends with this process.
+"""
+
+import argparse
+import importlib
+import pathlib
+import shutil
+import sys
+import tempfile
+import time
+import traceback
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+sys.path[:0] = [str(HERE), str(ROOT / "hack")]
+
+from kube_harness import ControlPlane, Daemon, HarnessError, clean_environment, exit_on_signals  # noqa: E402
+
+MODULES = ["test_api", "test_diagnosis"]
+NAMESPACE = "memdiag-system"
+
+
+class Bench:
+    """What a test gets: the control plane, the binary, a scratch folder, and the daemons it started."""
+
+    def __init__(self, cluster, binary, folder):
+        self.cluster, self.binary, self.folder = cluster, binary, folder
+        self.kubectl, self.get = cluster.kubectl, cluster.get
+        self.root = ROOT
+        self.daemons = {}
+        self._installed = False
+
+    def install(self):
+        """CRDs, RBAC and policy as a user would apply them; once."""
+        if self._installed:
+            return
+        self.kubectl(["apply", "-k", ROOT / "manifests/base", "--server-side"], check=True)
+        self.kubectl(["wait", "--for=condition=Established", "--timeout=30s", "crd/memorydiagnoses.memdiag.io",
+                      "crd/memorydiagnosisreports.memdiag.io"], check=True)
+        self._installed = True
+
+    def apply(self, objects):
+        self.kubectl(["apply", "--server-side", "-f", "-"], input=objects, check=True)
+
+    def start(self, name, args, **env):
+        """Starts `memdiag ARGS` and forgets no log line of it."""
+        daemon = Daemon(name, [self.binary, *args], self.folder / f"{name}.log", env=clean_environment(**env))
+        self.daemons[name] = daemon
+        return daemon.start()
+
+    def stop_all(self):
+        for daemon in self.daemons.values():
+            daemon.stop(5)
+
+    def logs(self):
+        """The ends of all logs, for a failure."""
+        daemons = [*self.daemons.values(), self.cluster.apiserver]
+        return "\n".join(daemon.tail(25 if daemon in self.daemons.values() else 8) for daemon in daemons)
+
+
+def parse(argv):
+    parser = argparse.ArgumentParser(description="End-to-end tests of memdiag.")
+    parser.add_argument("binary", nargs="?", metavar="MEMDIAG_BINARY")
+    parser.add_argument("--only", action="append", metavar="PREFIX", help="run the tests whose names begin so")
+    parser.add_argument("--list", action="store_true", help="print the names and run nothing")
+    return parser.parse_args(argv)
+
+
+def selected(only):
+    """(module, [(name, function)]) in order."""
+    for module_name in MODULES:
+        module = importlib.import_module(module_name)
+        tests = [(f"{module_name}.{test.__name__.removeprefix('test_')}", test) for test in module.TESTS]
+        tests = [(name, test) for name, test in tests if not only or any(name.startswith(p) for p in only)]
+        if tests:
+            yield module, tests
+
+
+def reason(e):
+    """An exception in words; where it came from unless it is a plain expectation."""
+    text = str(e) or type(e).__name__
+    if isinstance(e, HarnessError):
+        return text
+    frame = traceback.extract_tb(e.__traceback__)[-1]
+    where = f"{pathlib.Path(frame.filename).name}:{frame.lineno}"
+    return f"{text} ({where})" if isinstance(e, AssertionError) else f"{type(e).__name__}: {text} ({where})"
+
+
+def run_one(name, function, bench, quiet=False):
+    """Whether it passed; quiet: says so only if not."""
+    started = time.monotonic()
+    try:
+        function(bench)
+    except Exception as e: # a test may fail in any way; the others still run
+        print(f"FAIL {name}: {reason(e)}", flush=True)
+        logs = bench.logs()
+        print("\n".join("    " + line for line in logs.splitlines()), flush=True)
+        return False
+    if not quiet:
+        print(f"ok {name} ({time.monotonic() - started:.1f} s)", flush=True)
+    return True
+
+
+def run_all(suites, bench):
+    """(passed, failed). The tests of a module share what its setup() made; they run in order."""
+    passed = failed = 0
+    for module, tests in suites:
+        try:
+            setup_passed = run_one(f"{module.__name__}.setup", module.setup, bench, quiet=True)
+            for name, function in tests:
+                if not setup_passed:
+                    print(f"FAIL {name}: its setup failed", flush=True)
+                    failed += 1
+                elif run_one(name, function, bench):
+                    passed += 1
+                else:
+                    failed += 1
+        finally:
+            getattr(module, "teardown", lambda _bench: None)(bench)
+            bench.stop_all()
+    return passed, failed
+
+
+def main(argv):
+    args = parse(argv)
+    suites = list(selected(args.only))
+    if args.list:
+        for _module, tests in suites:
+            print("\n".join(name for name, _function in tests))
+        return 0
+    if not suites:
+        print("run.py: no test's name begins so; --list shows them", file=sys.stderr)
+        return 2
+    binary = pathlib.Path(args.binary).resolve() if args.binary else None
+    if any(module.NEEDS_BINARY for module, _tests in suites) and not (binary and binary.is_file()):
+        print(f"run.py: {binary or 'MEMDIAG_BINARY'}: no such program; `make build` makes it", file=sys.stderr)
+        return 2
+    exit_on_signals()
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="memdiag-e2e-"))
+    passed, failed = 0, 0
+    try:
+        started = time.monotonic()
+        with ControlPlane() as cluster:
+            print(f"control plane ready ({time.monotonic() - started:.1f} s)", flush=True)
+            passed, failed = run_all(suites, Bench(cluster, binary, folder))
+    except HarnessError as e:
+        print(f"FAIL control plane: {e}", flush=True)
+        failed += 1
+    finally:
+        if failed:
+            print(f"logs of memdiag are kept in {folder}")
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+    print(f"{passed} passed, {failed} failed")
+    return 0 if passed and not failed else 1
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)
