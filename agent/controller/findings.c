@@ -92,21 +92,36 @@ static cJSON *short_finding(const cJSON *finding, const cJSON *report)
 	return item;
 }
 
+/*
+ * Puts item where it belongs. Not with cJSON_InsertItemInArray(): Debian 12's cJSON 1.7.15 refuses to insert in the middle
+ * (its backport of the fix for CVE-2023-50472 checks the wrong pointer).
+ */
+static void insert_sorted(cJSON *list, cJSON *item)
+{
+	cJSON *rest = list->child;
+	cJSON *behind[STATUS_MAX_TOP_FINDINGS + 1];
+	size_t n = 0;
+
+	while (rest && !stands_before(item, rest))
+		rest = rest->next;
+	while (rest && n < ARRAY_SIZE(behind)) {
+		cJSON *next = rest->next;
+
+		behind[n++] = cJSON_DetachItemViaPointer(list, rest);
+		rest = next;
+	}
+	cJSON_AddItemToArray(list, item);
+	for (size_t i = 0; i < n; i++)
+		cJSON_AddItemToArray(list, behind[i]);
+}
+
 void status_merge_findings(cJSON *list, const cJSON *report)
 {
 	const cJSON *finding;
 
-	cJSON_ArrayForEach (finding, tree_get(report, "findings")) {
-		cJSON *item = short_finding(finding, report);
-		const cJSON *other;
-		int at = 0;
-
-		cJSON_ArrayForEach (other, list) {
-			if (stands_before(item, other))
-				break;
-			at++;
-		}
-		cJSON_InsertItemInArray(list, at, item);
+	cJSON_ArrayForEach(finding, tree_get(report, "findings"))
+	{
+		insert_sorted(list, short_finding(finding, report));
 		if (cJSON_GetArraySize(list) > STATUS_MAX_TOP_FINDINGS)
 			cJSON_DeleteItemFromArray(list, STATUS_MAX_TOP_FINDINGS);
 	}
