@@ -95,8 +95,9 @@ char *text_escape_name(const char *s, size_t n)
 
 char *text_shell_quote(const char *s, size_t n)
 {
-	static const char harmless[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-				       "_./-+:@%=,";
+	static const char harmless[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+		"_./-+:@%=,";
 	_cleanup_free_ char *word = xstrndup(s, n), *plain = text_plain(s, n);
 	_cleanup_buf_ struct buf out = BUF_INIT(SIZE_MAX / 2);
 	bool dollar = strcmp(plain, word) != 0 || strlen(word) != n;

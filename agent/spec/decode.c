@@ -7,26 +7,9 @@
 
 #include "base/mem.h"
 #include "base/num.h"
-#include "spec/spec.h"
+#include "spec/decoder.h"
 
-struct decoder {
-	struct spec *spec;
-	struct faults *faults;
-	enum spec_mode mode;
-};
-
-/* How to decode one field. path is the field's full name for messages. */
-struct field {
-	const char *name;
-	void (*decode)(struct decoder *d, const struct field *field, const cJSON *item,
-		       const char *path);
-	size_t offset; /* of the member in struct spec */
-	uint64_t min, max;
-	const char *accepts;
-};
-
-/* The value as text for a message: strings as they are, everything else as JSON. */
-static void fault(struct decoder *d, const char *path, const cJSON *item, const char *accepts)
+void decode_fault(struct decoder *d, const char *path, const cJSON *item, const char *accepts)
 {
 	_cleanup_free_ char *text = NULL;
 
@@ -48,7 +31,7 @@ static void decode_int(struct decoder *d, const struct field *field, const cJSON
 	if (!cJSON_IsNumber(item) || item->valuedouble < (double)field->min ||
 	    item->valuedouble > (double)field->max ||
 	    item->valuedouble != (double)(uint64_t)item->valuedouble) {
-		fault(d, path, item, field->accepts);
+		decode_fault(d, path, item, field->accepts);
 		return;
 	}
 	*out = (uint64_t)item->valuedouble;
@@ -61,7 +44,7 @@ static void decode_duration(struct decoder *d, const struct field *field, const 
 	const char *s = cJSON_GetStringValue(item);
 
 	if (!s || num_duration_ms(s, &ms) < 0 || ms < field->min || ms > field->max) {
-		fault(d, path, item, field->accepts);
+		decode_fault(d, path, item, field->accepts);
 		return;
 	}
 	*out = ms;
@@ -73,20 +56,20 @@ static void decode_bool(struct decoder *d, const struct field *field, const cJSO
 	bool *out = member(d, field);
 
 	if (!cJSON_IsBool(item)) {
-		fault(d, path, item, "must be true or false");
+		decode_fault(d, path, item, "must be true or false");
 		return;
 	}
 	*out = cJSON_IsTrue(item);
 }
 
-static void decode_string(struct decoder *d, const struct field *field, const cJSON *item,
-			  const char *path)
+void decode_string(struct decoder *d, const struct field *field, const cJSON *item,
+		   const char *path)
 {
 	char **out = member(d, field);
 	const char *s = cJSON_GetStringValue(item);
 
 	if (!s || strlen(s) < field->min || strlen(s) > field->max) {
-		fault(d, path, item, field->accepts);
+		decode_fault(d, path, item, field->accepts);
 		return;
 	}
 	free(*out);
@@ -94,8 +77,8 @@ static void decode_string(struct decoder *d, const struct field *field, const cJ
 }
 
 /* A field whose meaning this version leaves to others (the controller's schedule machinery, the API server). */
-static void decode_presence(struct decoder *d, const struct field *field, const cJSON *item,
-			    const char *path)
+void decode_presence(struct decoder *d, const struct field *field, const cJSON *item,
+		     const char *path)
 {
 	bool *out = member(d, field);
 
@@ -113,9 +96,6 @@ static void decode_ignored(struct decoder *d, const struct field *field, const c
 	(void)path;
 }
 
-static void decode_object(struct decoder *d, const struct field *fields, size_t n,
-			  const cJSON *object, const char *path);
-
 static void decode_fail_on(struct decoder *d, const struct field *field, const cJSON *item,
 			   const char *path)
 {
@@ -129,162 +109,7 @@ static void decode_fail_on(struct decoder *d, const struct field *field, const c
 	else if (s && strcmp(s, "Critical") == 0)
 		d->spec->fail_on = SEVERITY_CRITICAL;
 	else
-		fault(d, path, item, "must be Never, Warning or Critical");
-}
-
-static void decode_node_selector(struct decoder *d, const struct field *field, const cJSON *item,
-				 const char *path)
-{
-	const cJSON *label;
-
-	(void)field;
-	if (!cJSON_IsObject(item) || cJSON_GetArraySize(item) > 16) {
-		fault(d, path, item, "must be a mapping of at most 16 labels to values");
-		return;
-	}
-	cJSON_ArrayForEach (label, item) {
-		if (!cJSON_IsString(label) || strlen(label->valuestring) > 63) {
-			_cleanup_free_ char *name = xasprintf("%s.%s", path, label->string);
-
-			fault(d, name, label,
-			      "must be a string of at most 63 bytes (quote numbers)");
-			return;
-		}
-	}
-	cJSON_Delete(d->spec->node_selector);
-	d->spec->node_selector = cJSON_Duplicate(item, true);
-}
-
-static const struct field target_fields[] = {
-	{"nodeName", decode_string, offsetof(struct spec, node_name), 1, 253,
-	 "must be a node's name of 1 to 253 characters"},
-	{"nodeSelector", decode_node_selector},
-	{"namespaces", decode_presence, offsetof(struct spec, pod_target)},
-	{"podSelector", decode_presence, offsetof(struct spec, pod_target)},
-	{"pod", decode_presence, offsetof(struct spec, pod_target)},
-};
-
-static void decode_target(struct decoder *d, const struct field *field, const cJSON *item,
-			  const char *path)
-{
-	(void)field;
-	decode_object(d, target_fields, ARRAY_SIZE(target_fields), item, path);
-	if (d->spec->node_name && d->spec->node_selector)
-		faults_add(d->faults, "spec.target.nodeSelector", NULL,
-			   "may not be set together with spec.target.nodeName; set only one");
-}
-
-static void decode_check(struct decoder *d, const cJSON *item, const char *path)
-{
-	const cJSON *type = tree_member(item, "type"), *other;
-	_cleanup_free_ char *type_path = xasprintf("%s.type", path);
-	enum check_type t;
-
-	if (!cJSON_IsString(type) || check_type_parse(type->valuestring, &t) < 0) {
-		fault(d, type_path, type,
-		      "must be MemoryBreakdown, PageCache, SharedMemory, SlabCache, CgroupLeak, "
-		      "KernelMemory, ReclaimLatency, CompactionLatency, RunQueueLatency or "
-		      "SchedulingStall");
-		return;
-	}
-	if (d->spec->explicit_checks && d->spec->checks[t])
-		fault(d, type_path, type, "is listed twice");
-	d->spec->explicit_checks = true;
-	d->spec->checks[t] = true;
-	cJSON_ArrayForEach (other, item) {
-		_cleanup_free_ char *other_path = xasprintf("%s.%s", path, other->string);
-
-		if (other != type && d->mode == SPEC_FROM_FILE)
-			faults_add(d->faults, other_path, NULL,
-				   "unknown field; a check has only type");
-	}
-}
-
-static void decode_checks(struct decoder *d, const struct field *field, const cJSON *item,
-			  const char *path)
-{
-	const cJSON *check;
-	size_t i = 0;
-
-	(void)field;
-	if (!cJSON_IsArray(item)) {
-		fault(d, path, item, "must be a list such as [{type: PageCache}]");
-		return;
-	}
-	if (!item->child)
-		return;
-	memset(d->spec->checks, 0, sizeof(d->spec->checks));
-	cJSON_ArrayForEach (check, item) {
-		_cleanup_free_ char *check_path = xasprintf("%s[%zu]", path, i++);
-
-		decode_check(d, check, check_path);
-		if (i > CHECK_TYPES) {
-			faults_add(d->faults, path, NULL, "must have at most 10 entries");
-			return;
-		}
-	}
-}
-
-static void decode_limit(struct decoder *d, const struct reason *reason, const cJSON *item,
-			 const char *path, struct threshold_value *out)
-{
-	struct threshold_value v = {0};
-	const char *s = cJSON_GetStringValue(item);
-
-	if (!item)
-		return;
-	if (!s || threshold_parse(s, &v) < 0)
-		fault(d, path, item,
-		      "must be a percentage (0% to 100%), a size (512Mi) or a duration (200ms)");
-	else if (!(reason->units & v.unit))
-		fault(d, path, item, "this reason takes a percentage (20%) or a size (512Mi)");
-	else
-		*out = v;
-}
-
-static void decode_threshold(struct decoder *d, const cJSON *item, const char *path)
-{
-	static const char *const known[] = {"reason", "warning", "critical"};
-	_cleanup_free_ char *reason_path = xasprintf("%s.reason", path);
-	_cleanup_free_ char *warning_path = xasprintf("%s.warning", path);
-	_cleanup_free_ char *critical_path = xasprintf("%s.critical", path);
-	const cJSON *name = tree_member(item, "reason"), *warning = tree_member(item, "warning"),
-		    *critical = tree_member(item, "critical");
-	struct spec_threshold *t = &d->spec->thresholds[d->spec->n_thresholds];
-
-	t->reason = cJSON_IsString(name) ? reason_find(name->valuestring) : NULL;
-	if (!t->reason) {
-		_cleanup_free_ char *accepts = xasprintf("must be one of %s", reason_names());
-
-		fault(d, reason_path, name, accepts);
-		return;
-	}
-	if (!warning && !critical)
-		faults_add(d->faults, path, name->valuestring, "sets neither warning nor critical");
-	if (cJSON_GetArraySize(item) > (int)ARRAY_SIZE(known) && d->mode == SPEC_FROM_FILE)
-		faults_add(d->faults, path, NULL,
-			   "unknown field; a threshold has reason, warning and critical");
-	decode_limit(d, t->reason, warning, warning_path, &t->warning);
-	decode_limit(d, t->reason, critical, critical_path, &t->critical);
-	d->spec->n_thresholds++;
-}
-
-static void decode_thresholds(struct decoder *d, const struct field *field, const cJSON *item,
-			      const char *path)
-{
-	const cJSON *threshold;
-	size_t i = 0;
-
-	(void)field;
-	if (!cJSON_IsArray(item) || cJSON_GetArraySize(item) > SPEC_MAX_THRESHOLDS) {
-		fault(d, path, item, "must be a list of at most 32 thresholds");
-		return;
-	}
-	cJSON_ArrayForEach (threshold, item) {
-		_cleanup_free_ char *t_path = xasprintf("%s[%zu]", path, i++);
-
-		decode_threshold(d, threshold, t_path);
-	}
+		decode_fault(d, path, item, "must be Never, Warning or Critical");
 }
 
 static const struct field spec_fields[] = {
@@ -323,7 +148,7 @@ static void decode_api_version(struct decoder *d, const struct field *field, con
 {
 	(void)field;
 	if (!cJSON_IsString(item) || strcmp(item->valuestring, SPEC_API_VERSION) != 0)
-		fault(d, path, item, "must be " SPEC_API_VERSION);
+		decode_fault(d, path, item, "must be " SPEC_API_VERSION);
 }
 
 static void decode_kind(struct decoder *d, const struct field *field, const cJSON *item,
@@ -331,7 +156,7 @@ static void decode_kind(struct decoder *d, const struct field *field, const cJSO
 {
 	(void)field;
 	if (!cJSON_IsString(item) || strcmp(item->valuestring, SPEC_KIND) != 0)
-		fault(d, path, item, "must be " SPEC_KIND);
+		decode_fault(d, path, item, "must be " SPEC_KIND);
 }
 
 /* A DNS label of at most 40 characters: the report's name is <diagnosis>.<node>. */
@@ -355,9 +180,10 @@ static void decode_metadata(struct decoder *d, const struct field *field, const 
 	if (!name)
 		return;
 	if (!cJSON_IsString(name) || !is_diagnosis_name(name->valuestring)) {
-		fault(d, "metadata.name", name,
-		      "must be 1 to 40 characters a-z, 0-9 and -, beginning and ending with a "
-		      "letter or digit");
+		decode_fault(
+			d, "metadata.name", name,
+			"must be 1 to 40 characters a-z, 0-9 and -, beginning and ending with a "
+			"letter or digit");
 		return;
 	}
 	memcpy(d->spec->name, name->valuestring, strlen(name->valuestring) + 1);
@@ -379,15 +205,15 @@ static void unknown_field(struct decoder *d, const char *path, const struct fiel
 	faults_add(d->faults, path, NULL, text.data);
 }
 
-static void decode_object(struct decoder *d, const struct field *fields, size_t n,
-			  const cJSON *object, const char *path)
+void decode_object(struct decoder *d, const struct field *fields, size_t n, const cJSON *object,
+		   const char *path)
 {
 	const cJSON *item;
 
 	if (cJSON_IsNull(object))
 		return;
 	if (!cJSON_IsObject(object)) {
-		fault(d, *path ? path : "document", object, "must be a mapping of fields");
+		decode_fault(d, *path ? path : "document", object, "must be a mapping of fields");
 		return;
 	}
 	cJSON_ArrayForEach (item, object) {

@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The program as a person runs it: exit codes, one line per fault, output that parses. $MEMDIAG_BIN names it. */
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/buf.h"
+#include "base/mem.h"
+#include "base/tree.h"
+
+static char dir[] = "/tmp/memdiag-cli-XXXXXX";
+
+/* Runs `memdiag ARGS`; returns its exit status, and what it wrote to standard output or error. */
+static int run(const char *args, bool errors, struct buf *out)
+{
+	const char *bin = getenv("MEMDIAG_BIN");
+	_cleanup_free_ char *command = xasprintf("%s %s %s", bin ? bin : "build/san/memdiag", args,
+						 errors ? "2>&1 >/dev/null" : "2>/dev/null");
+	FILE *pipe = popen(command, "r");
+	char chunk[4096];
+	size_t n;
+	int status;
+
+	assert_non_null(pipe);
+	while ((n = fread(chunk, 1, sizeof(chunk), pipe)) > 0)
+		assert_int_equal(buf_append(out, chunk, n), 0);
+	status = pclose(pipe);
+	assert_true(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+/* The run must end with 2 and say exactly one line that holds all of these words. */
+static void assert_refused(const char *args, const char *a, const char *b)
+{
+	_cleanup_buf_ struct buf out = BUF_INIT(1 << 20);
+	int status = run(args, true, &out);
+	const char *text = out.data ? out.data : "";
+
+	if (status != 2 || !strstr(text, a) || !strstr(text, b) || !strchr(text, '\n') ||
+	    strchr(text, '\n')[1] != '\0')
+		fail_msg("memdiag %s: exit %d: %s", args, status, text);
+}
+
+static void write_file(const char *name, const void *data, size_t n)
+{
+	_cleanup_free_ char *path = xasprintf("%s/%s", dir, name);
+	FILE *f = fopen(path, "w");
+
+	assert_non_null(f);
+	assert_int_equal(fwrite(data, 1, n, f), n);
+	assert_int_equal(fclose(f), 0);
+}
+
+static void assert_file_refused(const char *name, const char *a, const char *b)
+{
+	_cleanup_free_ char *args = xasprintf("run -f %s/%s", dir, name);
+
+	assert_refused(args, a, b);
+}
+
+static void bad_arguments(void **state)
+{
+	(void)state;
+	assert_refused("run --top 0", "spec.top: \"0\"", "1 to 50");
+	assert_refused("run --top 1000000000", "spec.top: \"1000000000\"", "1 to 50");
+	assert_refused("run --top ten", "spec.top: \"ten\"", "1 to 50");
+	assert_refused("run --window 3x", "spec.window: \"3x\"", "1s to 10m");
+	assert_refused("run --check PageCash", "spec.checks[0].type: \"PageCash\"", "PageCache");
+	assert_refused("run -o xml", "--output: \"xml\"", "table, json or yaml");
+	assert_refused("run --fail-on never", "--fail-on: \"never\"", "warning or critical");
+	assert_refused("run now", "\"now\"", "options only");
+	assert_refused("runn", "\"runn\"", "--help");
+	assert_refused("agent --log-level loud", "\"loud\"", "error, warn, info or debug");
+}
+
+static void bad_files(void **state)
+{
+	static const char head[] = "apiVersion: memdiag.io/v1alpha1\nkind: MemoryDiagnosis\n";
+	static const char bomb[] = "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a]\n"
+				   "c: &c [*b,*b,*b,*b,*b,*b,*b,*b]\nd: [*c,*c,*c,*c,*c,*c,*c]\n";
+	_cleanup_free_ char *big = xasprintf("%s/big", dir);
+	_cleanup_free_ char *field = xasprintf("%sspec: {windw: 5s}\n", head);
+	_cleanup_free_ char *pod = xasprintf("%sspec: {target: {namespaces: [a]}}\n", head);
+	int fd;
+
+	(void)state;
+	write_file("empty", "", 0);
+	assert_file_refused("empty", "/empty: ", "is empty");
+	fd = open(big, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	assert_int_equal(ftruncate(fd, 100 << 20), 0);
+	assert_int_equal(close(fd), 0);
+	assert_file_refused("big", "/big: ", "1 MiB");
+	write_file("bomb", bomb, sizeof(bomb) - 1);
+	assert_file_refused("bomb", "/bomb: ", "aliases");
+	write_file("latin1", "a: caf\xe9\n", 8);
+	assert_file_refused("latin1", "/latin1: ", "UTF-8");
+	write_file("field", field, strlen(field));
+	assert_file_refused("field", "spec.windw: unknown field", "window");
+	write_file("pod", pod, strlen(pod));
+	assert_file_refused("pod", "spec.target", "nodeName");
+	assert_file_refused("missing", "/missing: ", "No such file");
+}
+
+/* A file whose name is hostile, mapped and locked so that it stays in the cache; its path undone is the name. */
+static void hostile_names_keep_json_valid(void **state)
+{
+	static const char name[] = "new\nline \xff\xfe \"quote\\";
+	_cleanup_free_ char *path = xasprintf("%s/%s", dir, name);
+	const size_t size = 64 << 20;
+	_cleanup_buf_ struct buf out = BUF_INIT(16 << 20);
+	_cleanup_tree_ cJSON *report = NULL;
+	const cJSON *file, *found = NULL;
+	struct err err = {0};
+	char *data;
+	int fd = open(path, O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+
+	(void)state;
+	assert_true(fd >= 0);
+	data = xmalloc(size);
+	memset(data, 'x', size);
+	assert_int_equal(write(fd, data, size), size);
+	free(data);
+	data = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
+	assert_ptr_not_equal(data, MAP_FAILED);
+	assert_int_equal(mlock(data, size), 0);
+	assert_int_equal(run("run --top 50 -o json", false, &out), 0);
+	assert_int_equal(munmap(data, size), 0);
+	assert_int_equal(close(fd), 0);
+
+	if (tree_parse_json(out.data, out.len, &report, &err) < 0)
+		fail_msg("%s", err.msg);
+	assert_string_equal(tree_str(report, "kind"), "MemoryDiagnosisReport");
+	cJSON_ArrayForEach (file, tree_get(cJSON_GetArrayItem(tree_get(report, "checks"), 0),
+					   "pageCache.files")) {
+		if (strstr(tree_str_or_empty(file, "path"), "new\\x0aline \\xff\\xfe \"quote\\\\"))
+			found = file;
+	}
+	assert_non_null(found);
+	assert_int_equal(tree_int_or(found, "cachedBytes", 0), size);
+}
+
+static void yaml_says_what_json_says(void **state)
+{
+	_cleanup_buf_ struct buf out = BUF_INIT(16 << 20);
+	_cleanup_tree_ cJSON *report = NULL;
+	struct err err = {0};
+
+	(void)state;
+	assert_int_equal(run("run -o yaml --check SharedMemory", false, &out), 0);
+	if (tree_parse_yaml(out.data, out.len, &report, &err) < 0)
+		fail_msg("%s\n%s", err.msg, out.data);
+	assert_string_equal(tree_str(report, "apiVersion"), "memdiag.io/v1alpha1");
+	assert_int_equal(cJSON_GetArraySize(tree_get(report, "checks")), 1);
+	assert_string_equal(tree_str(cJSON_GetArrayItem(tree_get(report, "checks"), 0), "type"),
+			    "SharedMemory");
+}
+
+static void exit_codes(void **state)
+{
+	static const char strict[] =
+		"apiVersion: memdiag.io/v1alpha1\nkind: MemoryDiagnosis\nspec:\n"
+		"  thresholds: [{reason: PageCacheHigh, critical: 4Ki}]\n";
+	_cleanup_buf_ struct buf out = BUF_INIT(16 << 20);
+	_cleanup_free_ char *fail_on = xasprintf("run -f %s/strict --fail-on critical", dir);
+	_cleanup_free_ char *without = xasprintf("run -f %s/strict", dir);
+
+	(void)state;
+	write_file("strict", strict, sizeof(strict) - 1);
+	assert_int_equal(run(fail_on, false, &out), 3);
+	assert_non_null(strstr(out.data, "PageCacheHigh/"));
+	assert_non_null(strstr(out.data, "$ "));
+	assert_int_equal(run(without, false, &out), 0);
+	/* A check that this version lacks is Skipped; when none worked, the run has failed. */
+	assert_int_equal(run("run --check SlabCache", false, &out), 1);
+	assert_int_equal(run("run --check SlabCache --check PageCache", false, &out), 0);
+	assert_int_equal(run("run --help", false, &out), 0);
+	assert_int_equal(run("checks", false, &out), 0);
+	assert_non_null(strstr(out.data, "RunQueueLatency"));
+	assert_int_equal(run("version", false, &out), 0);
+	assert_int_equal(run("", false, &out), 2);
+}
+
+/* Without privileges nothing is tried, and the report says what is missing. */
+static void missing_privileges_are_named(void **state)
+{
+	const char *bin = getenv("MEMDIAG_BIN");
+	_cleanup_free_ char *command = xasprintf(
+		"setpriv --bounding-set -all --inh-caps -all --reuid 65534 --clear-groups %s run",
+		bin ? bin : "build/san/memdiag");
+	FILE *pipe = popen(command, "r");
+	char text[8192];
+	size_t n;
+
+	(void)state;
+	assert_non_null(pipe);
+	n = fread(text, 1, sizeof(text) - 1, pipe);
+	text[n] = '\0';
+	assert_int_equal(WEXITSTATUS(pclose(pipe)), 1);
+	assert_non_null(strstr(text, "PageCache: Skipped"));
+	assert_non_null(strstr(text, "CAP_BPF"));
+}
+
+static int make_dir(void **state)
+{
+	(void)state;
+	return mkdtemp(dir) ? 0 : -1;
+}
+
+static int remove_dir(void **state)
+{
+	_cleanup_free_ char *command = xasprintf("rm -rf %s", dir);
+
+	(void)state;
+	return system(command);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(bad_arguments),
+		cmocka_unit_test(bad_files),
+		cmocka_unit_test(hostile_names_keep_json_valid),
+		cmocka_unit_test(yaml_says_what_json_says),
+		cmocka_unit_test(exit_codes),
+		cmocka_unit_test(missing_privileges_are_named),
+	};
+
+	tree_init();
+	return cmocka_run_group_tests(tests, make_dir, remove_dir);
+}

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Mount tables and cgroup files, from trees written on the spot: v1, v2, several mount namespaces. */
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/mem.h"
+#include "identity/mounts.h"
+#include "instruments/cgroupfs.h"
+
+static int setup(void **state)
+{
+	char *dir = xstrdup("/tmp/memdiag-identity-XXXXXX");
+
+	assert_non_null(mkdtemp(dir));
+	*state = dir;
+	return 0;
+}
+
+static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
+{
+	(void)st;
+	(void)flag;
+	(void)ftw;
+	return remove(path);
+}
+
+static int teardown(void **state)
+{
+	int r = nftw(*state, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+
+	free(*state);
+	return r;
+}
+
+/* Writes dir/rel, making its folders. */
+static void put(const char *dir, const char *rel, const char *text)
+{
+	_cleanup_free_ char *path = xasprintf("%s/%s", dir, rel);
+	FILE *f;
+
+	for (char *slash = strchr(path + strlen(dir) + 1, '/'); slash;
+	     slash = strchr(slash + 1, '/')) {
+		*slash = '\0';
+		(void)mkdir(path, 0755);
+		*slash = '/';
+	}
+	f = fopen(path, "w");
+	assert_non_null(f);
+	assert_true(fputs(text, f) >= 0);
+	assert_int_equal(fclose(f), 0);
+}
+
+static void put_namespace(const char *dir, int pid, const char *inode, const char *mountinfo)
+{
+	_cleanup_free_ char *rel = xasprintf("%d/mountinfo", pid);
+	_cleanup_free_ char *ns = xasprintf("%s/%d/ns", dir, pid);
+	_cleanup_free_ char *link = xasprintf("%s/mnt", ns), *target = xasprintf("mnt:[%s]", inode);
+
+	put(dir, rel, mountinfo);
+	assert_int_equal(mkdir(ns, 0755), 0);
+	assert_int_equal(symlink(target, link), 0);
+}
+
+static void assert_path(const struct mounts *mounts, unsigned int major, unsigned int minor,
+			const char *fs_path, const char *expected)
+{
+	_cleanup_free_ char *path = mounts_host_path(mounts, major, minor, fs_path);
+
+	if (expected)
+		assert_string_equal(path ? path : "(null)", expected);
+	else
+		assert_null(path);
+}
+
+static void paths_through_mounts(void **state)
+{
+	_cleanup_root_ struct root proc = ROOT_INIT;
+	struct mounts *mounts = NULL;
+
+	put_namespace(*state, 1, "4026531840",
+		      "21 1 254:0 / / rw - ext4 /dev/vda rw\n"
+		      "22 21 0:21 / /dev/shm rw - tmpfs tmpfs rw\n"
+		      "23 21 8:1 /sub/a /mnt/with\\040space rw shared:1 - xfs /dev/sda1 rw\n"
+		      "24 21 8:1 /sub /mnt/wider rw - xfs /dev/sda1 rw\n"
+		      "25 21 254:0 /var /srv/bind rw - ext4 /dev/vda rw\n"
+		      "bad line\n26 21 x:y / /bad rw - ext4 x rw\n");
+	put_namespace(*state, 50, "4026531840", "99 1 0:77 / /never rw - tmpfs tmpfs rw\n");
+	put_namespace(*state, 60, "4026532000",
+		      "30 1 0:45 / /data rw - tmpfs tmpfs rw\n"
+		      "31 1 254:0 / /host rw - ext4 /dev/vda rw\n");
+	assert_int_equal(root_open(&proc, *state, NULL), 0);
+	assert_int_equal(mounts_read(&proc, &mounts, NULL), 0);
+
+	assert_path(mounts, 254, 0, "/var/log/x", "/var/log/x");
+	assert_path(mounts, 254, 0, "/", "/");
+	assert_path(mounts, 0, 21, "/seg", "/dev/shm/seg");
+	assert_path(mounts, 0, 21, "/", "/dev/shm");
+	/* The mount that shows more of the filesystem; a mount of a part hides what is outside of it. */
+	assert_path(mounts, 8, 1, "/sub/a/f", "/mnt/wider/a/f");
+	assert_path(mounts, 8, 1, "/other/f", NULL);
+	assert_path(mounts, 8, 1, "/subway/f", NULL);
+	/* Another namespace's mount is reached through one of its processes; one namespace is read once. */
+	assert_path(mounts, 0, 45, "/f", "/proc/60/root/data/f");
+	assert_path(mounts, 0, 77, "/f", NULL);
+	assert_path(mounts, 9, 9, "/f", NULL);
+	assert_string_equal(mounts_mount_point(mounts, 0, 21, "/x"), "/dev/shm");
+	assert_null(mounts_mount_point(mounts, 0, 45, "/x"));
+	mounts_free(mounts);
+}
+
+static void no_process_one_is_an_error(void **state)
+{
+	_cleanup_root_ struct root proc = ROOT_INIT;
+	struct mounts *mounts = NULL;
+	struct err err = {0};
+
+	assert_int_equal(root_open(&proc, *state, NULL), 0);
+	assert_int_equal(mounts_read(&proc, &mounts, &err), -ENOENT);
+	assert_non_null(strstr(err.msg, "1/mountinfo"));
+}
+
+static void cgroup_v1(void **state)
+{
+	struct cgroupfs cg = CGROUPFS_INIT;
+	struct cgroup_usage usage;
+
+	put(*state, "memory/memory.stat", "cache 5\ntotal_inactive_file 7\n");
+	put(*state, "memory/memory.usage_in_bytes", "1000\n");
+	put(*state, "memory/memory.limit_in_bytes", "9223372036854771712\n");
+	put(*state, "memory/a/memory.stat", "inactive_file 1\ntotal_inactive_file 30\n");
+	put(*state, "memory/a/memory.limit_in_bytes", "400\n");
+	put(*state, "memory/a/b/memory.stat", "total_inactive_file 20\n");
+	put(*state, "memory/a/b/memory.usage_in_bytes", "100\n");
+	put(*state, "memory/a/b/memory.limit_in_bytes", "9223372036854771712\n");
+	assert_int_equal(cgroupfs_open(&cg, *state, NULL), 0);
+	assert_int_equal(cg.mode, CGROUP_V1);
+	/* The smallest limit of all ancestors counts. */
+	assert_int_equal(cgroupfs_usage(&cg, "/a/b", &usage, NULL), 0);
+	assert_int_equal(usage.usage, 100);
+	assert_int_equal(usage.inactive_file, 20);
+	assert_int_equal(usage.limit, 400);
+	assert_true(usage.high == UINT64_MAX);
+	assert_int_equal(cgroupfs_usage(&cg, "/", &usage, NULL), 0);
+	assert_int_equal(usage.usage, 1000);
+	assert_true(usage.limit == UINT64_MAX);
+	assert_int_equal(cgroupfs_usage(&cg, "/gone", &usage, NULL), -ENOENT);
+	cgroupfs_close(&cg);
+	put(*state, "unified/cgroup.procs", "");
+	assert_int_equal(cgroupfs_open(&cg, *state, NULL), 0);
+	assert_string_equal(cgroup_mode_name(cg.mode), "hybrid");
+	cgroupfs_close(&cg);
+}
+
+static void cgroup_v2(void **state)
+{
+	struct cgroupfs cg = CGROUPFS_INIT;
+	struct cgroup_usage usage;
+
+	put(*state, "cgroup.controllers", "cpu io memory pids\n");
+	put(*state, "memory.stat", "inactive_file 3\n");
+	put(*state, "k.slice/memory.stat", "anon 5\ninactive_file 42\ninactive_file_x 9\n");
+	put(*state, "k.slice/memory.current", "77\n");
+	put(*state, "k.slice/memory.max", "max\n");
+	put(*state, "k.slice/memory.high", "60\n");
+	assert_int_equal(cgroupfs_open(&cg, *state, NULL), 0);
+	assert_int_equal(cg.mode, CGROUP_V2);
+	assert_int_equal(cgroupfs_usage(&cg, "/k.slice", &usage, NULL), 0);
+	assert_int_equal(usage.usage, 77);
+	assert_int_equal(usage.inactive_file, 42);
+	assert_int_equal(usage.high, 60);
+	assert_true(usage.limit == UINT64_MAX);
+	/* The root of v2 has neither memory.current nor limits. */
+	assert_int_equal(cgroupfs_usage(&cg, "/", &usage, NULL), 0);
+	assert_true(usage.usage == UINT64_MAX);
+	cgroupfs_close(&cg);
+}
+
+static void no_memory_controller(void **state)
+{
+	struct cgroupfs cg = CGROUPFS_INIT;
+
+	put(*state, "cgroup.controllers", "cpu io\n");
+	assert_int_equal(cgroupfs_open(&cg, *state, NULL), 0);
+	assert_int_equal(cg.mode, CGROUP_NONE);
+	cgroupfs_close(&cg);
+}
+
+#define in_folder(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		in_folder(paths_through_mounts),
+		in_folder(no_process_one_is_an_error),
+		in_folder(cgroup_v1),
+		in_folder(cgroup_v2),
+		in_folder(no_memory_controller),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
