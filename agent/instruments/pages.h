@@ -31,7 +31,7 @@ struct pages_charge {
 
 /* Identity is (device, inode, generation): an inode number alone is not unique. */
 struct pages_file {
-	uint32_t dev_major, dev_minor;
+	uint32_t dev_major, dev_minor; /* the superblock's; of a block device its own */
 	uint64_t inode;
 	uint32_t generation;
 	enum pages_kind kind;
@@ -47,15 +47,15 @@ struct pages_file {
 	bool deleted;	     /* no link left (i_nlink == 0); true for memfd and SysV as well */
 	bool kernel_mount; /* on the kernel's own mount (memfd, SysV, shared anonymous memory): no path leads there */
 	uint64_t size_bytes;
-	uint64_t cached_bytes;	      /* in the page cache now, over all memcgs */
-	uint64_t dirty_bytes;	      /* of these, in dirty folios (whole folios) */
+	uint64_t cached_bytes; /* in the page cache now, over all memcgs */
+	uint64_t dirty_bytes;  /* of these, in dirty folios (whole folios); shmem always is */
 	struct pages_charge *charges; /* descending by bytes; sum == cached_bytes */
 	size_t n_charges;
 };
 
 struct pages_memcg {
-	uint64_t
-		id; /* kernfs id == st_ino of the cgroup's directory; 0: pages charged to no cgroup */
+	/* kernfs id == st_ino of the cgroup's directory; 0: pages charged to no cgroup */
+	uint64_t id;
 	char *path; /* below the cgroup mount, "/" for the root; owned by the snapshot, never NULL */
 	bool dying;	       /* removed, but pinned by what is charged to it */
 	uint64_t cached_bytes; /* all kinds */
@@ -82,46 +82,50 @@ struct pages_snapshot {
 	uint64_t shmem_bytes;
 	uint64_t bdev_bytes;
 	uint64_t dirty_bytes;
-	uint64_t
-		unresolved_bytes; /* of files without a dentry: identified by device and inode only */
+	/* Of files without a dentry: identified by device and inode only. Not of block devices. */
+	uint64_t unresolved_bytes;
 	uint64_t unresolved_files;
-	uint64_t
-		unnamed_bytes; /* beyond max_files: charged to a memcg, but the file was not kept */
-	uint64_t n_files;      /* distinct files with at least one cached page */
-	uint64_t nr_file_pages_before,
-		nr_file_pages_after; /* /proc/vmstat around the scan, without swap cache */
+	/* Beyond max_files: charged to a memcg, but the file was not kept. */
+	uint64_t unnamed_bytes;
+	uint64_t n_files; /* distinct files with at least one cached page */
+	/* Pages, of /proc/vmstat around the scan, without swap cache. */
+	uint64_t nr_file_pages_before, nr_file_pages_after;
 
 	/*
 	 * The files that were resolved: the `top` largest overall, the `top` largest shmem, and top_file/top_shmem of the
-	 * memcgs; descending by cached_bytes.
+	 * memcgs; descending by cached_bytes. One that went away before it could be asked for its name is left out.
 	 */
 	struct pages_file *files;
 	size_t n_files_kept;
-	struct pages_memcg
-		*memcgs; /* every memcg with at least one page, descending by cached_bytes */
+	/* Every memcg with at least one page, descending by cached_bytes. */
+	struct pages_memcg *memcgs;
 	size_t n_memcgs;
 	struct pages_directory *shmem_directories; /* the `top` largest, descending by bytes */
 	size_t n_shmem_directories;
+	uint64_t shmem_ungrouped_bytes; /* beyond the 65536 largest files: in no directory */
 
 	/* How it went. */
 	unsigned int coverage_permille; /* < 1000: the CPU budget ran out */
 	uint64_t pfns;			/* page frames looked at */
 	uint64_t skipped_chunks; /* chunks of struct page that could not be read (memory holes) */
-	uint64_t
-		invalid_pages; /* page->mapping that was no file mapping (freed meanwhile, other uses) */
+	/* page->mapping that was no file mapping (freed meanwhile, other uses). In no total. */
+	uint64_t invalid_pages;
 	uint64_t duration_ns, cpu_ns;	     /* whole instrument, cpu of this thread */
 	uint64_t bpf_calls, bpf_max_call_ns; /* CPU time of the longest single BPF call */
 };
 
 struct pages_opts {
-	size_t top; /* files and directories to resolve, 1..1000 */
-	uint64_t
-		cpu_budget_ns; /* 0: none. Checked between calls; what was seen until then is the result. */
+	size_t top; /* files and directories to resolve, 1..PAGES_MAX_TOP */
+	/* 0: none. Checked between calls of the scan; what was seen until then is resolved and is the result. */
+	uint64_t cpu_budget_ns;
 	uint64_t max_files; /* 0: PAGES_MAX_FILES */
 	/* Called between calls about every 200 ms; NULL is fine. */
 	void (*progress)(void *arg, unsigned int permille);
 	void *arg;
 };
+
+/* Ceiling of opts->top. What users may ask for is less; each file costs a BPF call of some microseconds. */
+#define PAGES_MAX_TOP 131072u
 
 /* Ceiling of distinct files held during a scan, at 32 to 64 bytes each. */
 #define PAGES_MAX_FILES ((uint64_t)1 << 20)
@@ -129,6 +133,11 @@ struct pages_opts {
 /*
  * Whether this kernel and these privileges allow the scan; loads nothing. 0, or -EOPNOTSUPP/-EPERM with the reason and what
  * is missing (BTF, a vmemmap, CAP_BPF, CAP_PERFMON, …).
+ *
+ * CAP_BPF and CAP_PERFMON are enough on x86_64 with memory cgroups: page frames come from /proc/zoneinfo, and where struct
+ * page begins is told from the free lists. Elsewhere, such as on arm64, CAP_SYS_ADMIN is needed for the frame numbers in
+ * /proc/self/pagemap; the scan then fails with -EIO and says so. Where CAP_SYS_ADMIN is there, pagemap and /proc/iomem are
+ * used. Before 5.11 the memory of BPF maps counts against RLIMIT_MEMLOCK, which takes CAP_SYS_RESOURCE to raise.
  */
 int pages_probe(const struct root *proc, struct err *err);
 

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The BPF object: whether it can be loaded, loading it, running its programs. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "../bpf/pages.h"
+#include "pages.skel.h"
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/num.h"
+#include "instruments/pages_internal.h"
+
+#define KERNEL_BTF	"/sys/kernel/btf/vmlinux"
+#define KERNEL_LOCKDOWN "/sys/kernel/security/lockdown"
+
+/* From linux/capability.h, whose older versions lack two of them. */
+#define BIT_SYS_ADMIN (1ULL << 21)
+#define BIT_PERFMON   (1ULL << 38)
+#define BIT_BPF	      (1ULL << 39)
+
+static int effective_caps(const struct root *proc, uint64_t *ret, struct err *err)
+{
+	_cleanup_buf_ struct buf text = BUF_INIT(65536);
+	const char *at;
+	size_t n;
+	int r = root_read(proc, "self/status", &text, err);
+
+	if (r < 0)
+		return r;
+	at = text.data ? strstr(text.data, "\nCapEff:") : NULL;
+	if (!at)
+		return err_say(err, EIO, "%s/self/status has no CapEff", proc->path);
+	at += strlen("\nCapEff:");
+	at += strspn(at, " \t");
+	n = strcspn(at, "\n");
+	if (num_hex(at, n, ret) < 0)
+		return err_say(err, EIO, "%s/self/status: CapEff is no number", proc->path);
+	return 0;
+}
+
+static bool locked_down(void)
+{
+	_cleanup_fclose_ FILE *f = fopen(KERNEL_LOCKDOWN, "re");
+	char line[128];
+
+	return f && fgets(line, sizeof(line), f) && strstr(line, "[confidentiality]");
+}
+
+int pages_probe(const struct root *proc, struct err *err)
+{
+	uint64_t caps = 0;
+	int r;
+
+#if !defined(__x86_64__) && !defined(__aarch64__)
+	return err_say(err, EOPNOTSUPP,
+		       "the page scan knows the virtual memory map of x86_64 and arm64 only");
+#endif
+	if (access(KERNEL_BTF, R_OK) < 0)
+		return err_say(err, EOPNOTSUPP, "the kernel has no BTF (%s: %s)", KERNEL_BTF,
+			       strerror(errno));
+	if (locked_down())
+		return err_say(err, EPERM, "kernel lockdown is in confidentiality mode");
+	r = effective_caps(proc, &caps, err);
+	if (r < 0)
+		return r;
+	if (caps & BIT_SYS_ADMIN)
+		return 0;
+	if (!(caps & BIT_BPF) || !(caps & BIT_PERFMON))
+		return err_say(err, EPERM, "missing capability:%s%s",
+			       caps & BIT_BPF ? "" : " CAP_BPF",
+			       caps & BIT_PERFMON ? "" : " CAP_PERFMON");
+	return 0;
+}
+
+/* The first thing libbpf complained about; loading is not concurrent. */
+static char complaint[256];
+
+__attribute__((format(printf, 2, 0))) static int keep_complaint(enum libbpf_print_level level,
+								const char *fmt, va_list args)
+{
+	size_t n;
+
+	if (level != LIBBPF_WARN)
+		return 0;
+	/* The first names the program; the verifier's whole log may follow. */
+	if (complaint[0])
+		return 0;
+	(void)vsnprintf(complaint, sizeof(complaint), fmt, args);
+	n = strcspn(complaint, "\n");
+	complaint[n] = '\0';
+	return 0;
+}
+
+int pages_kernel_load(struct pages_kernel *k, struct err *err)
+{
+	libbpf_print_fn_t old = libbpf_set_print(keep_complaint);
+	struct pages_bpf *skel;
+	int r = 0;
+
+	complaint[0] = '\0';
+	skel = pages_bpf__open();
+	if (!skel)
+		r = -errno;
+	else
+		r = pages_bpf__load(skel);
+	(void)libbpf_set_print(old);
+	if (r < 0) {
+		pages_bpf__destroy(skel);
+		return err_set(err, -r, "cannot load the page scan (%s)",
+			       complaint[0] ? complaint : "no reason given");
+	}
+	k->skel = skel;
+	return 0;
+}
+
+void pages_kernel_unload(struct pages_kernel *k)
+{
+	pages_bpf__destroy(k->skel);
+	k->skel = NULL;
+}
+
+static const struct bpf_program *program_of(const struct pages_bpf *skel,
+					    enum pages_program program)
+{
+	switch (program) {
+	case PAGES_PROGRAM_SCAN:
+		return skel->progs.pages_scan;
+	case PAGES_PROGRAM_CHECK:
+		return skel->progs.pages_check;
+	case PAGES_PROGRAM_PARENT:
+		return skel->progs.pages_parent;
+	case PAGES_PROGRAM_DENTRY:
+		return skel->progs.pages_dentry;
+	case PAGES_PROGRAM_INODE:
+		return skel->progs.pages_inode;
+	case PAGES_PROGRAM_SUPER:
+		return skel->progs.pages_super;
+	case PAGES_PROGRAM_GROUP:
+		return skel->progs.pages_group;
+	case PAGES_PROGRAM_ANCHOR:
+		return skel->progs.pages_anchor;
+	case PAGES_PROGRAM_ZONES:
+		break;
+	}
+	return skel->progs.pages_zones;
+}
+
+int64_t pages_kernel_run(struct pages_kernel *k, enum pages_program program)
+{
+	LIBBPF_OPTS(bpf_test_run_opts, opts);
+	int fd = bpf_program__fd(program_of(k->skel, program));
+	uint64_t begin = clock_thread_cpu_ns(), ns;
+	int r = bpf_prog_test_run_opts(fd, &opts);
+
+	if (r < 0)
+		return r;
+	ns = clock_thread_cpu_ns() - begin;
+	k->calls++;
+	if (ns > k->max_call_ns)
+		k->max_call_ns = ns;
+	return (int64_t)ns;
+}

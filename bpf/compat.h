@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * The kernel's types as far as our programs read them, and every difference between kernels 5.10 to 6.18 and later.
+ *
+ * Declarations name only the members that are read; CO-RE finds their offsets in the running kernel's BTF when the object
+ * is loaded. A flavour (three underscores) is the same type in another kernel. Differences are told apart by members,
+ * never by version; the release or commit stands beside each.
+ */
+#ifndef MEMDIAG_BPF_COMPAT_H
+#define MEMDIAG_BPF_COMPAT_H
+
+typedef signed char __s8;
+typedef unsigned char __u8;
+typedef short __s16;
+typedef unsigned short __u16;
+typedef int __s32;
+typedef unsigned int __u32;
+typedef long long __s64;
+typedef unsigned long long __u64;
+typedef __u16 __be16;
+typedef __u16 __sum16;
+typedef __u32 __be32;
+typedef __u32 __wsum;
+typedef __u64 __be64;
+typedef _Bool bool;
+
+#define true 1
+#define false 0
+#define NULL ((void *)0)
+
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+
+/* The context parameter of a program that does not use it. */
+#define BPF_CTX void *ctx __attribute__((unused))
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+struct list_head {
+	struct list_head *next, *prev;
+};
+
+struct hlist_node {
+	struct hlist_node *next;
+};
+
+struct hlist_head {
+	struct hlist_node *first;
+};
+
+struct page {
+	struct list_head lru;
+	struct address_space *mapping;
+	unsigned long private;
+	unsigned long memcg_data;
+	unsigned int page_type;
+};
+
+/* Before 5.11 (bcfe06bf2622 "mm: memcontrol: Use helpers to read page's memcg data"). */
+struct page___mem_cgroup {
+	struct mem_cgroup *mem_cgroup;
+};
+
+/* Before 6.1 (c3a15bff46cb moved the order of compound pages into struct folio). */
+struct page___compound_order {
+	unsigned char compound_order;
+};
+
+struct folio {
+	unsigned long memcg_data;
+	unsigned long _flags_1; /* the order is in its low byte since 6.6 (ebc1baf5c9b4) */
+};
+
+/* 6.1 to 6.5. */
+struct folio___order {
+	unsigned char _folio_order;
+};
+
+enum pageflags {
+	PG_dirty___any = 0,
+	PG_head___any = 0,
+	PG_slab___any = 0, /* a page type since 6.10 (46df8e73a4a3) */
+};
+
+/* 6.12 (4ffca5a96678 "mm: support only one page type per page"): a number in the top byte. */
+enum pagetype___byte {
+	PGTY_buddy___any = 0,
+};
+
+/* 6.11 (ff202303c398): an enumeration of bits that are cleared when the type is set. */
+enum pagetype___bits {
+	PG_buddy___any = 0,
+};
+
+struct xarray {
+	void *xa_head;
+};
+
+struct address_space {
+	struct inode *host;
+	struct xarray i_pages;
+};
+
+struct file_system_type {
+	const char *name;
+};
+
+struct super_block {
+	__u32 s_dev;
+	struct file_system_type *s_type;
+	unsigned long s_flags;
+	unsigned long s_magic;
+	struct dentry *s_root;
+	char s_id[32];
+};
+
+struct inode {
+	struct super_block *i_sb;
+	unsigned long i_ino;
+	unsigned int i_nlink;
+	__u32 i_rdev;
+	__s64 i_size;
+	__u32 i_generation;
+	struct hlist_head i_dentry;
+	struct address_space i_data;
+};
+
+struct qstr {
+	const unsigned char *name;
+};
+
+struct dentry {
+	struct dentry *d_parent;
+	struct qstr d_name;
+	union {
+		struct hlist_node d_alias;
+	} d_u;
+};
+
+/* 2026: the union's name is going away. */
+struct dentry___flat {
+	struct hlist_node d_alias;
+};
+
+struct file {
+	struct address_space *f_mapping;
+};
+
+struct fdtable {
+	struct file **fd;
+};
+
+struct files_struct {
+	struct fdtable *fdt;
+};
+
+struct cgroup_subsys;
+
+struct kernfs_node {
+	struct kernfs_node *parent;
+	const char *name;
+	__u64 id;
+};
+
+/* 6.15 (633488947ef6 "kernfs: Use RCU to access kernfs_node::parent."). */
+struct kernfs_node___rcu {
+	struct kernfs_node *__parent;
+};
+
+struct cgroup {
+	struct kernfs_node *kn;
+};
+
+struct cgroup_subsys_state {
+	struct cgroup *cgroup;
+	struct cgroup_subsys *ss;
+	unsigned int flags;
+};
+
+struct css_set {
+	struct cgroup_subsys_state *subsys[1];
+};
+
+struct task_struct {
+	struct files_struct *files;
+	struct css_set *cgroups;
+};
+
+enum cgroup_subsys_id {
+	memory_cgrp_id___any = 0,
+};
+
+struct free_area {
+	struct list_head free_list[1];
+	unsigned long nr_free;
+};
+
+struct zone {
+	unsigned long zone_start_pfn;
+	unsigned long spanned_pages;
+	struct free_area free_area[1];
+};
+
+struct pglist_data {
+	struct zone node_zones[1];
+};
+
+struct lruvec {
+	struct pglist_data *pgdat;
+};
+
+struct mem_cgroup_per_node {
+	struct lruvec lruvec;
+};
+
+struct mem_cgroup {
+	struct cgroup_subsys_state css;
+	struct mem_cgroup_per_node *nodeinfo[1];
+};
+
+struct obj_cgroup {
+	struct mem_cgroup *memcg;
+};
+
+#pragma clang attribute pop
+
+/* enum in cgroup-defs.h without a name: its values are the same since 3.13. */
+#define COMPAT_CSS_ONLINE 2u
+
+/* Reads a member-sized value at an address. 0, or -EFAULT; the destination is zeroed then. */
+#define compat_read(dst, address) \
+	bpf_probe_read_kernel(&(dst), sizeof(dst), (const void *)(address))
+
+/* --- struct page, already copied to p -------------------------------------------------------------------------------- */
+
+/* Page flags are the first word in every kernel (memdesc_flags_t since 6.18, 53fbef56e07d, so CO-RE by type fails). */
+#define compat_page_flags(p) (*(const __u64 *)(p))
+/* The second word has bit 0 set in tail pages (compound_head, renamed compound_info in 2026). */
+#define compat_page_is_tail(p) (*(const __u64 *)((p) + 8) & 1)
+
+#define compat_page_mapping(p) (*(const __u64 *)((p) + bpf_core_field_offset(struct page, mapping)))
+
+/*
+ * A member that the running kernel lacks relocates to an instruction that the verifier refuses; that is fine in a branch
+ * which is never taken. barrier() keeps the compiler from lifting it out of that branch.
+ */
+#define COMPAT_LOAD(type, p, t, member)                                         \
+	({                                                                      \
+		barrier();                                                      \
+		*(const type *)((p) + bpf_core_field_offset(struct t, member)); \
+	})
+
+/* The memcg or objcg without its flag bits; 0 when charged to none. */
+static __always_inline __u64 compat_page_memcg(const char *p)
+{
+	__u64 v = 0;
+
+	if (bpf_core_field_exists(struct page, memcg_data))
+		v = COMPAT_LOAD(__u64, p, page, memcg_data);
+	else if (bpf_core_field_exists(struct folio, memcg_data))
+		v = COMPAT_LOAD(__u64, p, folio, memcg_data);
+	else if (bpf_core_field_exists(struct page___mem_cgroup, mem_cgroup))
+		v = COMPAT_LOAD(__u64, p, page___mem_cgroup, mem_cgroup);
+	return v & ~7ULL;
+}
+
+static __always_inline __u32 compat_page_type(const char *p)
+{
+	return *(const __u32 *)(p + bpf_core_field_offset(struct page, page_type));
+}
+
+/*
+ * The type shares its word with the mapcount: -1 is "not mapped", other negative values are a type (slab, buddy, page
+ * table, hugetlb, ...) in all of its encodings.
+ */
+static __always_inline bool compat_type_set(__u32 type)
+{
+	return type + 1 > 0x80000000U;
+}
+
+static __always_inline bool compat_type_is_buddy(__u32 type)
+{
+	__u32 bit = 0x80; /* 4.18 to 6.10, a macro then */
+
+	if (bpf_core_enum_value_exists(enum pagetype___byte, PGTY_buddy___any))
+		return type >> 24 == bpf_core_enum_value(enum pagetype___byte, PGTY_buddy___any);
+	if (bpf_core_enum_value_exists(enum pagetype___bits, PG_buddy___any))
+		bit = bpf_core_enum_value(enum pagetype___bits, PG_buddy___any);
+	return compat_type_set(type) && !(type & bit);
+}
+
+#define COMPAT_PAGE_FLAG(name)                                               \
+	(bpf_core_enum_value_exists(enum pageflags, name##___any)            \
+		 ? 1ULL << bpf_core_enum_value(enum pageflags, name##___any) \
+		 : 0)
+
+/* The order of a compound page whose first two struct pages are at p. */
+static __always_inline __u32 compat_folio_order(const char *p)
+{
+	if (bpf_core_field_exists(struct page___compound_order, compound_order))
+		return COMPAT_LOAD(__u8, p + bpf_core_type_size(struct page), page___compound_order,
+				   compound_order);
+	if (bpf_core_field_exists(struct folio___order, _folio_order))
+		return COMPAT_LOAD(__u8, p, folio___order, _folio_order);
+	if (bpf_core_field_exists(struct folio, _flags_1))
+		return COMPAT_LOAD(__u8, p, folio, _flags_1);
+	return 0;
+}
+
+/* --- everything else, by address ------------------------------------------------------------------------------------- */
+
+static __always_inline struct kernfs_node *compat_kernfs_parent(struct kernfs_node *kn)
+{
+	struct kernfs_node___rcu *rcu = (void *)kn;
+
+	if (bpf_core_field_exists(rcu->__parent))
+		return BPF_CORE_READ(rcu, __parent);
+	return BPF_CORE_READ(kn, parent);
+}
+
+/* current's state in the memory controller; NULL when the kernel is built without. Works on cgroup v1 and v2. */
+static __always_inline struct cgroup_subsys_state *compat_memory_css(void)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct cgroup_subsys_state *css = NULL;
+	struct css_set *set;
+	__u64 at;
+
+	if (!bpf_core_enum_value_exists(enum cgroup_subsys_id, memory_cgrp_id___any))
+		return NULL;
+	set = BPF_CORE_READ(task, cgroups);
+	at = (__u64)set + bpf_core_field_offset(struct css_set, subsys) +
+	     8 * bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id___any);
+	compat_read(css, at);
+	return css;
+}
+
+/* The dentry that an inode's i_dentry list begins with; 0: none. */
+static __always_inline __u64 compat_inode_dentry(__u64 inode)
+{
+	__u64 node = 0;
+
+	compat_read(node, inode + bpf_core_field_offset(struct inode, i_dentry));
+	if (!node)
+		return 0;
+	if (bpf_core_field_exists(struct dentry___flat, d_alias))
+		return node - bpf_core_field_offset(struct dentry___flat, d_alias);
+	return node - bpf_core_field_offset(struct dentry, d_u.d_alias);
+}
+
+#endif

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * What the programs in pages.bpf.c and the instrument `pages` say to each other. All of it lives in the object's .bss,
+ * which user space maps: it fills in a request, runs a program with BPF_PROG_TEST_RUN, and reads the answer in place.
+ */
+#ifndef MEMDIAG_BPF_PAGES_H
+#define MEMDIAG_BPF_PAGES_H
+
+#ifndef __bpf__
+#include <linux/types.h>
+#endif
+
+#define PAGES_CHUNK	 64 /* struct pages read at once; a power of two */
+#define PAGES_CHUNKS_MAX 64 /* chunks in one call: 4096 pages of 98 ns when cold are 0.4 ms */
+#define PAGES_SECTION \
+	32768 /* pages in a memory section: an unreadable chunk is a hole of at least that */
+#define PAGES_RUNS     16384 /* run-length records between two drains; a power of two */
+#define PAGES_BATCH    64    /* mappings in one call; a power of two */
+#define PAGES_NAME     256   /* one path component with its NUL: NAME_MAX is 255 */
+#define PAGES_DEPTH    64    /* components followed upwards; a power of two */
+#define PAGES_FREE_MAX 16    /* free pages reported by pages_zones */
+
+/* Pages that follow each other in physical memory and belong to one file and one memory cgroup. */
+struct pages_run {
+	__u64 mapping;
+	__u64 memcg; /* as in the page: a mem_cgroup or an obj_cgroup */
+	__u32 pages;
+	__u32 dirty;
+};
+_Static_assert(sizeof(struct pages_run) == 24, "shared with user space");
+
+struct pages_scan {
+	__u64 vmemmap; /* address of page frame 0's struct page */
+	__u64 next;    /* first frame not looked at yet; a multiple of PAGES_CHUNK */
+	__u64 end;
+	__u64 skipped; /* chunks that could not be read */
+	__u32 chunks;  /* how many chunks one call reads at most */
+	__u32 n_runs;
+};
+_Static_assert(sizeof(struct pages_scan) == 40, "shared with user space");
+
+#define PAGES_CHECK_VALID  1u /* the mapping is its host's i_data */
+#define PAGES_CHECK_DENTRY 2u /* the inode has a dentry */
+#define PAGES_CHECK_ROOT   4u /* that dentry has no parent (memfd, SysV shared memory) */
+
+struct pages_check {
+	__u64 mapping; /* in */
+	__u64 sb;
+	__u64 parent; /* filled by pages_parent only: the dentry of the directory */
+	__u32 flags;
+	__u32 pad;
+};
+_Static_assert(sizeof(struct pages_check) == 32, "shared with user space");
+
+/* Names from something up to its root. names[n] is the root's own name when the root was reached. */
+struct pages_chain {
+	__u64 cur;   /* in: where to begin; out: where it ended */
+	__u64 first; /* the parent of where it began; itself at a root */
+	__u32 n;     /* components below the root */
+	__u32 done;  /* the root was reached */
+	char names[PAGES_DEPTH][PAGES_NAME];
+};
+_Static_assert(sizeof(struct pages_chain) == 24 + PAGES_DEPTH * PAGES_NAME,
+	       "shared with user space");
+
+struct pages_inode {
+	__u64 mapping; /* in */
+	__u64 inode;
+	__u64 sb;
+	__u64 ino;
+	__u64 size;
+	__u64 dentry; /* 0: none */
+	__u32 generation;
+	__u32 nlink;
+	__u32 rdev;
+	__u32 valid; /* host and i_data agreed before and after everything was read */
+};
+_Static_assert(sizeof(struct pages_inode) == 64, "shared with user space");
+
+struct pages_super {
+	__u64 address; /* in */
+	__u64 magic;
+	__u64 flags;
+	__u64 root; /* dentry */
+	__u32 dev;
+	__u32 pad;
+	char type[32];
+	char id[32];
+};
+_Static_assert(sizeof(struct pages_super) == 104, "shared with user space");
+
+struct pages_group {
+	__u64 address; /* in: as in the page */
+	__u64 memcg;   /* the mem_cgroup itself; 0: neither a memcg nor an objcg */
+	__u64 id;      /* of the cgroup's kernfs node */
+	__u32 online;
+	__u32 objcg; /* address was an obj_cgroup */
+};
+_Static_assert(sizeof(struct pages_group) == 32, "shared with user space");
+
+struct pages_free {
+	__u64 page;		  /* address of a struct page that was on a free list */
+	__u64 start_pfn, end_pfn; /* of its zone */
+};
+_Static_assert(sizeof(struct pages_free) == 24, "shared with user space");
+
+struct pages_anchor {
+	__u32 fd;	   /* in: of this process; a file with exactly one page */
+	__u32 struct_page; /* sizeof(struct page) */
+	__u64 page;	   /* address of that one page's struct page */
+	__u32 n_free;
+	__u32 pad;
+	struct pages_free free[PAGES_FREE_MAX];
+};
+_Static_assert(sizeof(struct pages_anchor) == 24 + 24 * PAGES_FREE_MAX, "shared with user space");
+
+#endif
