@@ -86,6 +86,8 @@ void page_cache_judge(const struct cache_facts *facts, struct check_result *resu
 	tree_add_u64(result->result, "unresolvedFiles", pages->unresolved_files);
 	tree_add_u64(result->result, "unnamedBytes", pages->unnamed_bytes);
 	tree_add_u64(result->result, "distinctFiles", pages->n_files);
+	tree_add_u64(result->result, "unresolvedCgroups", pages->memcgs_unresolved);
+	tree_add_u64(result->result, "unresolvedFilesystems", pages->supers_unresolved);
 	cache_add_files(facts, false, result->result);
 	cache_add_containers(facts, false, result->result);
 	for (size_t i = 0; i < facts->n_usages; i++)

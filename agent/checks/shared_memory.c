@@ -157,16 +157,12 @@ static void judge_memcg(const struct cache_facts *facts, size_t i, struct findin
 void shared_memory_judge(const struct cache_facts *facts, struct check_result *result)
 {
 	const struct pages_snapshot *pages = facts->pages;
-	uint64_t unresolved = 0;
 
 	cache_describe_scan(pages, result);
-	for (size_t i = 0; i < pages->n_files_kept; i++) {
-		if (pages->files[i].kind == PAGES_SHMEM && !pages->files[i].path)
-			unresolved += pages->files[i].cached_bytes;
-	}
 	result->result = cJSON_CreateObject();
 	tree_add_u64(result->result, "totalBytes", pages->shmem_bytes);
-	tree_add_u64(result->result, "unresolvedBytes", unresolved);
+	tree_add_u64(result->result, "unresolvedBytes", pages->shmem_unresolved_bytes);
+	tree_add_u64(result->result, "ungroupedBytes", pages->shmem_ungrouped_bytes);
 	cache_add_files(facts, true, result->result);
 	add_directories(facts, result->result);
 	cache_add_containers(facts, true, result->result);

@@ -119,8 +119,7 @@ void status_merge_findings(cJSON *list, const cJSON *report)
 {
 	const cJSON *finding;
 
-	cJSON_ArrayForEach(finding, tree_get(report, "findings"))
-	{
+	cJSON_ArrayForEach (finding, tree_get(report, "findings")) {
 		insert_sorted(list, short_finding(finding, report));
 		if (cJSON_GetArraySize(list) > STATUS_MAX_TOP_FINDINGS)
 			cJSON_DeleteItemFromArray(list, STATUS_MAX_TOP_FINDINGS);

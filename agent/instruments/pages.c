@@ -169,6 +169,8 @@ static int scan_and_name(struct pages_work *w, const struct root *proc, struct p
 	if (r < 0)
 		return r;
 	pages_link(w, s);
+	s->memcgs_unresolved = w->memcgs_unresolved;
+	s->supers_unresolved = w->supers_unresolved;
 	return 0;
 }
 

@@ -85,10 +85,16 @@ struct pages_snapshot {
 	/* Of files without a dentry: identified by device and inode only. Not of block devices. */
 	uint64_t unresolved_bytes;
 	uint64_t unresolved_files;
+	uint64_t shmem_unresolved_bytes; /* of unresolved_bytes, shared memory */
 	/* Beyond max_files: charged to a memcg, but the file was not kept. */
 	uint64_t unnamed_bytes;
 	uint64_t n_files; /* distinct files with at least one cached page */
 	/* Pages, of /proc/vmstat around the scan, without swap cache. */
+	/*
+	 * Cgroups and superblocks that were freed before they could be looked at, or are beyond the ceilings (262144, 65535):
+	 * their pages count as charged to the root, and as files of no filesystem.
+	 */
+	uint64_t memcgs_unresolved, supers_unresolved;
 	uint64_t nr_file_pages_before, nr_file_pages_after;
 
 	/*

@@ -68,8 +68,10 @@ static uint32_t memcg_ask(struct pages_work *w, uint64_t address)
 
 	g->address = address;
 	if (w->n_memcgs >= PAGES_MAX_MEMCGS ||
-	    pages_kernel_run(&w->kernel, PAGES_PROGRAM_GROUP) < 0 || g->memcg == 0)
+	    pages_kernel_run(&w->kernel, PAGES_PROGRAM_GROUP) < 0 || g->memcg == 0) {
+		w->memcgs_unresolved++;
 		return 0;
+	}
 	if (g->memcg != address) {
 		known = pages_index_find(&w->memcg_of, g->memcg);
 		if (known)
@@ -108,8 +110,10 @@ static uint32_t super_ask(struct pages_work *w, uint64_t address)
 
 	a->address = address;
 	if (w->n_supers >= PAGES_MAX_SUPERS ||
-	    pages_kernel_run(&w->kernel, PAGES_PROGRAM_SUPER) < 0)
+	    pages_kernel_run(&w->kernel, PAGES_PROGRAM_SUPER) < 0) {
+		w->supers_unresolved++;
 		return 0;
+	}
 	s = super_new(w);
 	s->root = a->root;
 	s->dev = a->dev;

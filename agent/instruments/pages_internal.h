@@ -130,6 +130,7 @@ struct pages_work {
 	uint32_t cached_super_index;
 	size_t *selected; /* slots of table.entries */
 	size_t n_selected;
+	uint64_t memcgs_unresolved, supers_unresolved;
 };
 
 /* --- pages_groups.c --------------------------------------------------------------------------------------------------- */

@@ -157,6 +157,8 @@ static void count_file(struct pages_work *w, struct pages_snapshot *s, size_t sl
 	} else if (!(e->flags & PAGES_ENTRY_DENTRY)) {
 		s->unresolved_bytes += e->pages;
 		s->unresolved_files++;
+		if (e->flags & PAGES_ENTRY_SHMEM)
+			s->shmem_unresolved_bytes += e->pages;
 	}
 	count_share(w, slot, e->first, e->first_pages, e->first_dirty);
 }
@@ -238,6 +240,7 @@ static void to_bytes(struct pages_snapshot *s)
 	s->bdev_bytes *= page_size;
 	s->dirty_bytes *= page_size;
 	s->unresolved_bytes *= page_size;
+	s->shmem_unresolved_bytes *= page_size;
 	s->unnamed_bytes *= page_size;
 }
 

@@ -19,11 +19,12 @@ struct kube_request;
 /* config is borrowed and must outlive the client. user_agent must not begin with "curl/" (the server would pretty-print). */
 int kube_client_new(struct loop *loop, const struct kube_config *config, const char *user_agent,
 		    struct kube_client **ret, struct err *err);
+/* Its watches are freed before it. Requests under way end without their callback. */
 void kube_client_free(struct kube_client *client);
 
 /* What came back. Valid during the callback only. */
 struct kube_response {
-	long status;	   /* HTTP status; 0: no answer (error says why) */
+	long status;	   /* HTTP status; 0: no answer, or none of use (error says why) */
 	const cJSON *body; /* NULL when there is none or it is no JSON */
 	const char
 		*error; /* "" on 2xx; else the reason in one line: Status.message, or curl's text */

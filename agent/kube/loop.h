@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The one event loop of a daemon: HTTP transfers (curl multi), timers, readable file descriptors. Single-threaded; every
- * callback runs on the thread that called loop_run().
+ * callback runs on the thread that called loop_run(), never inside libcurl: all functions below may be called from it, also to
+ * free the timer or to end the transfer or descriptor it is about.
  */
 #ifndef MEMDIAG_KUBE_LOOP_H
 #define MEMDIAG_KUBE_LOOP_H
@@ -16,6 +17,7 @@ struct loop;
 struct loop_timer;
 
 int loop_new(struct loop **ret, struct err *err);
+/* After everything that uses it is freed; transfers still running are ended without calling done. */
 void loop_free(struct loop *loop);
 
 /* Runs until loop_stop(); 0, or what made it impossible to go on. */
@@ -31,11 +33,14 @@ void loop_timer_disarm(struct loop_timer *timer);
 /* NULL is fine. May be called from its own callback. */
 void loop_timer_free(struct loop_timer *timer);
 
-/* Calls fn whenever fd is readable, until loop_unwatch_fd(). At most 8 descriptors. */
+/* Calls fn whenever fd is readable or in error, until loop_unwatch_fd(). -ENOSPC: 8 are watched already. */
 int loop_watch_fd(struct loop *loop, int fd, void (*fn)(void *arg, int fd), void *arg);
 void loop_unwatch_fd(struct loop *loop, int fd);
 
-/* Starts a transfer; done is called once with curl's result when it ends. The caller owns easy. */
+/*
+ * Starts a transfer; done is called once with curl's result when it ends. The caller owns easy. Not to be called from
+ * libcurl's own callbacks (CURLOPT_WRITEFUNCTION and the like); timers may be armed there.
+ */
 int loop_transfer_start(struct loop *loop, CURL *easy,
 			void (*done)(void *arg, CURL *easy, CURLcode result), void *arg);
 /* Ends it without calling done. Harmless for one that is not running. */
