@@ -17,7 +17,7 @@ CC       := gcc
 endif
 CLANG    ?= clang
 BPFTOOL  ?= $(firstword $(wildcard /usr/sbin/bpftool) bpftool)
-PKGS     := libbpf libelf zlib libcurl libcjson yaml-0.1
+PKGS     := libbpf libelf zlib libcurl libcjson yaml-0.1 libprotobuf-c
 
 Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-7s %s\n' $(1) $(2);)
@@ -28,7 +28,7 @@ O := build/$(FLAVOUR)
 HARDEN := -fstack-protector-strong -fPIE -fno-strict-aliasing
 WARN   := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 \
           -Wno-missing-field-initializers $(if $(WERROR),-Werror)
-CPPFLAGS += -D_GNU_SOURCE -Iagent -Ibpf -Ibuild/bpf
+CPPFLAGS += -D_GNU_SOURCE -Iagent -Ibpf -Ibuild/bpf -Ibuild/gen
 CFLAGS   ?= -O2 -g
 CFLAGS_ALL = -std=gnu11 $(WARN) $(HARDEN) $(CFLAGS)
 LDFLAGS_ALL = -pie -Wl,-z,relro,-z,now -Wl,--as-needed -pthread $(LDFLAGS)
@@ -48,7 +48,10 @@ BPF_SRCS  := $(wildcard bpf/*.bpf.c)
 SKELS     := $(BPF_SRCS:bpf/%.bpf.c=build/bpf/%.skel.h)
 SRCS      := $(sort $(wildcard agent/*/*.c))
 MAIN      := agent/main.c
-OBJS      := $(SRCS:%.c=$(O)/%.o)
+PROTOS    := $(wildcard agent/*/*.proto)
+GEN_SRCS  := $(PROTOS:agent/%.proto=build/gen/%.pb-c.c)
+GEN_OBJS  := $(GEN_SRCS:%.c=$(O)/%.o)
+OBJS      := $(SRCS:%.c=$(O)/%.o) $(GEN_OBJS)
 TESTS_UNIT := $(sort $(wildcard tests/unit/test_*.c))
 TESTS_INTEGRATION := $(sort $(wildcard tests/integration/test_*.c))
 BENCHES   := $(sort $(wildcard tests/bench/bench_*.c))
@@ -113,7 +116,14 @@ build/bpf/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/*.h)
 build/bpf/%.skel.h: build/bpf/%.bpf.o
 	$(call say,SKEL,$@)$(BPFTOOL) gen skeleton $< name $(subst -,_,$*)_bpf > $@
 
-$(O)/%.o: %.c $(O)/flags | $(SKELS)
+build/gen/%.pb-c.c build/gen/%.pb-c.h: agent/%.proto
+	@mkdir -p $(@D)
+	$(call say,PROTO,$@)protoc-c -Iagent --c_out=build/gen $<
+.SECONDARY: $(GEN_SRCS) $(GEN_SRCS:.c=.h)
+# What others generate is not ours to keep free of warnings.
+$(GEN_OBJS): CFLAGS_ALL += -w
+
+$(O)/%.o: %.c $(O)/flags | $(SKELS) $(GEN_SRCS:.c=.h)
 	@mkdir -p $(@D)
 	$(call say,CC,$@)$(CC) $(CPPFLAGS) $(CFLAGS_ALL) -MMD -MP -c $< -o $@
 

@@ -5,7 +5,7 @@ set -u
 export MEMDIAG_BIN=$1/memdiag
 shift
 export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=1:abort_on_error=0}
-passed=0 failed=0 bad=()
+passed=0 failed=0 skipped=0 bad=()
 for program in "$@"; do
 	printf '== %s\n' "${program#build/*/}"
 	out=$("$program" 2>&1)
@@ -13,6 +13,8 @@ for program in "$@"; do
 	printf '%s\n' "$out" | grep -vE '^\[ (RUN|      OK) '
 	p=$(printf '%s\n' "$out" | sed -n 's/^\[  PASSED  \] \([0-9]*\) test.*/\1/p' | tail -1)
 	f=$(printf '%s\n' "$out" | sed -n 's/^\[  FAILED  \].* \([0-9]*\) test.*/\1/p' | tail -1)
+	k=$(printf '%s\n' "$out" | sed -n 's/^\[  SKIPPED \] \([0-9]*\) test.*/\1/p' | tail -1)
+	skipped=$((skipped + ${k:-0}))
 	passed=$((passed + ${p:-0}))
 	failed=$((failed + ${f:-0}))
 	if [ "$status" != 0 ] || [ "${p:-0}" = 0 ]; then
@@ -21,5 +23,6 @@ for program in "$@"; do
 	fi
 done
 [ ${#bad[@]} = 0 ] || printf 'not passed: %s\n' "${bad[@]}"
+[ "$skipped" = 0 ] || printf 'skipped (the lines above say why): %d\n' "$skipped"
 printf '%d passed, %d failed\n' "$passed" "$failed"
 [ "$failed" = 0 ] && [ "$passed" -gt 0 ]
