@@ -12,101 +12,47 @@
 
 #include "base/mem.h"
 #include "base/num.h"
+#include "identity/mountinfo.h"
 
 enum {
-	MAX_MOUNTS = 65536,
 	MAX_NAMESPACES = 1024,
 	FIRST_PID = 1,
 };
 
-struct mount {
-	uint32_t major, minor;
-	uint32_t pid; /* of the process whose table this is from */
-	char *root;   /* the part of the filesystem that is mounted */
-	char *point;  /* where, in that process's view */
+/* One namespace's table, as one of its processes sees it. */
+struct table {
+	uint32_t pid;
+	struct mountinfo info;
 };
 
 struct mounts {
-	struct mount *items; /* the first process's come first */
+	struct table *tables; /* the first process's comes first */
 	size_t n, cap;
+	size_t n_lines;			     /* of all tables */
 	uint64_t namespaces[MAX_NAMESPACES]; /* inode numbers of those read */
 	size_t n_namespaces;
 };
 
-/* Undoes mountinfo's \ooo escapes in place. */
-static void unescape(char *s)
-{
-	char *out = s;
-
-	while (*s) {
-		if (s[0] == '\\' && s[1] >= '0' && s[1] <= '3' && s[2] >= '0' && s[2] <= '7' &&
-		    s[3] >= '0' && s[3] <= '7') {
-			*out++ = (char)((s[1] - '0') << 6 | (s[2] - '0') << 3 | (s[3] - '0'));
-			s += 4;
-		} else {
-			*out++ = *s++;
-		}
-	}
-	*out = '\0';
-}
-
-static int parse_device(const char *text, uint32_t *major, uint32_t *minor)
-{
-	char part[16] = "";
-	const char *colon = strchr(text, ':');
-	uint64_t a, b;
-
-	if (!colon || (size_t)(colon - text) >= sizeof(part))
-		return -EINVAL;
-	memcpy(part, text, (size_t)(colon - text));
-	if (num_u64(part, 0, UINT32_MAX, &a) < 0 || num_u64(colon + 1, 0, UINT32_MAX, &b) < 0)
-		return -EINVAL;
-	*major = (uint32_t)a;
-	*minor = (uint32_t)b;
-	return 0;
-}
-
-/* "36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw": device, root and mount point are what we need. */
-static void add_line(struct mounts *mounts, uint32_t pid, char *line)
-{
-	char *fields[5], *rest = line;
-	struct mount *mount;
-	uint32_t major, minor;
-
-	for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
-		fields[i] = strsep(&rest, " ");
-		if (!fields[i])
-			return;
-	}
-	if (parse_device(fields[2], &major, &minor) < 0 || mounts->n == MAX_MOUNTS)
-		return;
-	if (mounts->n == mounts->cap) {
-		mounts->cap = mounts->cap ? mounts->cap * 2 : 64;
-		mounts->items = xreallocarray(mounts->items, mounts->cap, sizeof(*mounts->items));
-	}
-	unescape(fields[3]);
-	unescape(fields[4]);
-	mount = &mounts->items[mounts->n++];
-	mount->major = major;
-	mount->minor = minor;
-	mount->pid = pid;
-	mount->root = xstrdup(fields[3]);
-	mount->point = xstrdup(fields[4]);
-}
-
 static int read_table(struct mounts *mounts, const struct root *proc, uint32_t pid, struct err *err)
 {
-	_cleanup_buf_ struct buf text = BUF_INIT(ROOT_FILE_MAX);
-	char rel[32], *rest, *line;
+	struct table *table;
 	int r;
 
-	(void)snprintf(rel, sizeof(rel), "%u/mountinfo", pid);
-	r = root_read(proc, rel, &text, err);
-	if (r < 0 || text.len == 0)
+	/* The ceiling holds for all tables together. */
+	if (mounts->n_lines >= MOUNTINFO_MAX)
+		return 0;
+	if (mounts->n == mounts->cap) {
+		mounts->cap = mounts->cap ? mounts->cap * 2 : 8;
+		mounts->tables =
+			xreallocarray(mounts->tables, mounts->cap, sizeof(*mounts->tables));
+	}
+	table = &mounts->tables[mounts->n];
+	*table = (struct table){.pid = pid};
+	r = mountinfo_read(&table->info, proc, pid, err);
+	if (r < 0)
 		return r;
-	rest = text.data;
-	while ((line = strsep(&rest, "\n")))
-		add_line(mounts, pid, line);
+	mounts->n_lines += table->info.n;
+	mounts->n++;
 	return 0;
 }
 
@@ -167,41 +113,36 @@ void mounts_free(struct mounts *mounts)
 {
 	if (!mounts)
 		return;
-	for (size_t i = 0; i < mounts->n; i++) {
-		free(mounts->items[i].root);
-		free(mounts->items[i].point);
-	}
-	free(mounts->items);
+	for (size_t i = 0; i < mounts->n; i++)
+		mountinfo_done(&mounts->tables[i].info);
+	free(mounts->tables);
 	free(mounts);
 }
 
-/* The rest of path below root, beginning with '/' or empty; NULL when path is not below root. */
-static const char *below(const char *path, const char *root)
+/* Where a file is found: by which line of which table. */
+struct place {
+	const struct table *table;
+	const struct mountinfo_line *line;
+};
+
+/* The first process's mounts win over other namespaces'; in one table, the one that shows most of the filesystem. */
+static struct place find(const struct mounts *mounts, uint32_t major, uint32_t minor,
+			 const char *fs_path)
 {
-	size_t n = strlen(root);
+	struct place best = {0};
 
-	if (strcmp(root, "/") == 0)
-		return path;
-	if (strncmp(path, root, n) != 0 || (path[n] != '/' && path[n] != '\0'))
-		return NULL;
-	return path + n;
-}
+	for (size_t i = 0; i < mounts->n && !best.line; i++) {
+		const struct mountinfo *info = &mounts->tables[i].info;
 
-/* The first process's mounts win over other namespaces'; among one table's, the one that shows most of the filesystem. */
-static const struct mount *find(const struct mounts *mounts, uint32_t major, uint32_t minor,
-				const char *fs_path)
-{
-	const struct mount *best = NULL;
+		for (size_t k = 0; k < info->n; k++) {
+			const struct mountinfo_line *line = &info->lines[k];
 
-	for (size_t i = 0; i < mounts->n; i++) {
-		const struct mount *m = &mounts->items[i];
-
-		if (m->major != major || m->minor != minor || !below(fs_path, m->root))
-			continue;
-		if (best && best->pid != m->pid)
-			break;
-		if (!best || strlen(m->root) < strlen(best->root))
-			best = m;
+			if (line->major != major || line->minor != minor ||
+			    !mountinfo_below(fs_path, line->root))
+				continue;
+			if (!best.line || strlen(line->root) < strlen(best.line->root))
+				best = (struct place){&mounts->tables[i], line};
+		}
 	}
 	return best;
 }
@@ -209,24 +150,25 @@ static const struct mount *find(const struct mounts *mounts, uint32_t major, uin
 char *mounts_host_path(const struct mounts *mounts, uint32_t major, uint32_t minor,
 		       const char *fs_path)
 {
-	const struct mount *m = find(mounts, major, minor, fs_path);
+	struct place place = find(mounts, major, minor, fs_path);
 	const char *rest, *point;
 
-	if (!m)
+	if (!place.line)
 		return NULL;
-	rest = below(fs_path, m->root);
+	rest = mountinfo_below(fs_path, place.line->root);
+	if (strcmp(rest, "/") == 0)
+		rest = "";
 	/* Below "/" the mount point adds nothing but a second slash. */
-	point = strcmp(m->point, "/") == 0 && *rest == '/' ? "" : m->point;
-	if (m->pid != FIRST_PID)
-		return xasprintf("/proc/%u/root%s%s", m->pid, point,
-				 strcmp(rest, "/") == 0 ? "" : rest);
-	return xasprintf("%s%s", point, strcmp(rest, "/") == 0 && *point ? "" : rest);
+	point = strcmp(place.line->point, "/") == 0 && *rest ? "" : place.line->point;
+	if (place.table->pid != FIRST_PID)
+		return xasprintf("/proc/%u/root%s%s", place.table->pid, point, rest);
+	return xasprintf("%s%s", point, rest);
 }
 
 const char *mounts_mount_point(const struct mounts *mounts, uint32_t major, uint32_t minor,
 			       const char *fs_path)
 {
-	const struct mount *m = find(mounts, major, minor, fs_path);
+	struct place place = find(mounts, major, minor, fs_path);
 
-	return m && m->pid == FIRST_PID ? m->point : NULL;
+	return place.line && place.table->pid == FIRST_PID ? place.line->point : NULL;
 }
