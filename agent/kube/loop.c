@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 
@@ -60,6 +61,7 @@ int loop_new(struct loop **ret, struct err *err)
 		curl_global_cleanup();
 		return err_say(err, EIO, "cannot start libcurl");
 	}
+	(void)signal(SIGPIPE, SIG_IGN);
 	loop = xcalloc(1, sizeof(*loop));
 	loop->multi = multi;
 	for (int i = 0; i < WATCHED_MAX; i++)

@@ -16,6 +16,10 @@
 struct loop;
 struct loop_timer;
 
+/*
+ * Starts libcurl; to be called before any second thread. From then on the process ignores SIGPIPE: TLS libraries write to
+ * connections that the peer has closed.
+ */
 int loop_new(struct loop **ret, struct err *err);
 /* After everything that uses it is freed; transfers still running are ended without calling done. */
 void loop_free(struct loop *loop);

@@ -12,7 +12,7 @@
  *   LIST: anything else, also in the midst of a page     back off; from the start, list_begin again
  *   WATCH: clean end after events or a second            watch from the last resourceVersion
  *   WATCH: clean end at once without events              back off, watch again; the third time in a row: relist
- *   WATCH: clean end after 90 s without a bookmark       relist (an unknown or future version: the server says nothing)
+ *   WATCH: clean end after 90 s without a bookmark       relist (of a version from the future it says nothing at all)
  *   WATCH: 410, as HTTP status or in-stream ERROR        relist; again within 2 minutes: back off, and not from the cache
  *   WATCH: another in-stream ERROR                       back off, watch from the last resourceVersion
  *   WATCH: a line that is no event or above 8 MiB        back off, relist

@@ -16,7 +16,10 @@
 struct kube_watch;
 
 struct kube_watch_fns {
-	/* A (re)list begins: what upsert does not mention until list_end is gone. NULL is fine. */
+	/*
+	 * A (re)list begins: what upsert does not mention until list_end is gone. NULL is fine, here and below. A list that
+	 * fails midway begins again with list_begin. Each of the four may free the watch.
+	 */
 	void (*list_begin)(void *arg);
 	/* An object of the list, or ADDED/MODIFIED. Borrowed. Delivered at least once; may repeat. */
 	void (*upsert)(void *arg, const cJSON *object);
@@ -34,7 +37,7 @@ struct kube_watch_opts {
 	void *arg;
 };
 
-/* Starts at once. opts' strings are copied. */
+/* Starts at once and goes on until kube_watch_free(). opts' strings are copied. */
 struct kube_watch *kube_watch_new(struct kube_client *client, const struct kube_watch_opts *opts);
 void kube_watch_free(struct kube_watch *watch);
 
