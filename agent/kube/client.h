@@ -32,7 +32,7 @@ struct kube_response {
 	uint64_t retry_after_ms; /* Retry-After; 0: none */
 };
 
-/* Whether the same request can succeed later: no answer, 429, 5xx other than what an unknown field makes. */
+/* Whether the same request can succeed later: no answer, 403 (see retry.c), 429, 5xx other than what an unknown field makes. */
 bool kube_retryable(const struct kube_response *response);
 
 struct kube_request_opts {

@@ -19,6 +19,7 @@ struct kube_timing kube_timing = {
 	.list_ms = 75000,
 	.header_ms = 60000,
 	.healthy_ms = 120000,
+	.fair_ms = 5000,
 	.quick_ms = 1000,
 	.silent_ms = 90000,
 	.retry_after_max_ms = 300000,
@@ -80,6 +81,11 @@ bool kube_retryable(const struct kube_response *response)
 {
 	switch (response->status) {
 	case 0:
+	/*
+	 * 403: for up to a second after its start the API server denies what its RBAC allows, since its own caches are empty
+	 * (seen for 0.2 s in one of three restarts of 1.36). A real denial is asked again until the caller's deadline.
+	 */
+	case 403:
 	case 408:
 	case 429:
 	case 502:

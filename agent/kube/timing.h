@@ -14,6 +14,7 @@ struct kube_timing {
 	uint64_t list_ms;    /* one page; the server itself gives up after 60 s */
 	uint64_t header_ms;  /* until a watch is accepted; the server answers at once */
 	uint64_t healthy_ms; /* a watch that lived so long starts over with the first backoff */
+	uint64_t fair_ms; /* a watch that lived so long halves the number of backoffs that count */
 	uint64_t
 		quick_ms; /* a watch that ends sooner and brought nothing must not be repeated at once */
 	uint64_t

@@ -23,8 +23,8 @@
  *   half-open connection                                 keepalive and user timeout end it in 60 s (kube/conn.c); a proxy
  *                                                        that keeps it open: timeoutSeconds + 30 s
  *
- * Backing off starts anew after a watch that lived for 2 minutes. Callbacks never run inside libcurl: what arrives is kept
- * until libcurl has returned, so they may start requests and free this very watch.
+ * Backing off starts anew after a watch that lived for 2 minutes, and half as far after one of 5 seconds. Callbacks never run
+ * inside libcurl: what arrives is kept until libcurl has returned, so they may start requests and free this very watch.
  */
 #include "kube/watch.h"
 
@@ -213,6 +213,8 @@ static void go_on(struct kube_watch *w, enum watch_outcome outcome)
 	if (!w->listing && lived_ms(w) >= kube_timing.healthy_ms) {
 		watch_plan_forgive(&w->plan);
 		w->told = 0;
+	} else if (!w->listing && lived_ms(w) >= kube_timing.fair_ms) {
+		watch_plan_ease(&w->plan);
 	}
 	decision = watch_plan_decide(&w->plan, outcome, w->retry_after_ms, may_retry_401);
 	if (decision.failed) {

@@ -55,6 +55,15 @@ static inline void watch_plan_forgive(struct watch_plan *plan)
 	plan->attempt = plan->expired = 0;
 }
 
+/*
+ * It was a fair one: half is forgotten. An outage of seconds after minutes of backing off is over in seconds, while a server
+ * that crashes every few seconds is still asked less and less often.
+ */
+static inline void watch_plan_ease(struct watch_plan *plan)
+{
+	plan->attempt /= 2;
+}
+
 static inline bool watch_plan_lists(const struct watch_plan *plan)
 {
 	return !plan->version;

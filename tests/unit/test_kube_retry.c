@@ -59,8 +59,8 @@ static bool retryable(long status, const char *body)
 
 static void test_retryable(void **state)
 {
-	static const long yes[] = {0, 408, 429, 502, 503, 504};
-	static const long no[] = {200, 201, 400, 401, 403, 404, 409, 410, 413, 415, 422, 501};
+	static const long yes[] = {0, 403, 408, 429, 502, 503, 504};
+	static const long no[] = {200, 201, 400, 401, 404, 409, 410, 413, 415, 422, 501};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(yes); i++)
