@@ -124,6 +124,8 @@ void cache_case_hint_facts(const struct cache_case *c, struct hint_facts *facts)
 		quoted = text_shell_quote(dir, strlen(dir));
 		hint_facts_set(facts, "cgroup_dir_q", "%s", quoted);
 	}
+	if (c->usage->limit >= c->facts->mem_total_bytes)
+		facts->conditions |= HINT_NO_LIMIT;
 	hint_facts_set(facts, "current_high", "%s",
 		       c->usage->high == UINT64_MAX ? "max"
 						    : num_format_bytes(c->usage->high, limit));

@@ -87,7 +87,7 @@ static const struct hint_rule rules[] = {
 	{
 		.reason = "PageCacheHigh",
 		.id = "limit-cgroup",
-		.needs = HINT_CGROUP_V1 | HINT_CHILD_CGROUP,
+		.needs = HINT_CGROUP_V1 | HINT_CHILD_CGROUP | HINT_NO_LIMIT,
 		.summary = "Limit this cgroup so that its cache is reclaimed as it grows",
 		.command = "echo {high} > {cgroup_dir_q}/memory.limit_in_bytes",
 		.current = "{current_limit}",

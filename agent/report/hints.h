@@ -19,6 +19,7 @@ enum hint_condition {
 	HINT_MEMFD = 1 << 5,	    /* it is a memfd or shared anonymous memory */
 	HINT_SYSV = 1 << 6,	    /* it is a SysV segment */
 	HINT_DIRECTORY = 1 << 7,    /* the largest directory has a path */
+	HINT_NO_LIMIT = 1 << 8,	    /* neither it nor a parent has a memory limit */
 };
 
 enum { HINT_MAX_VARS = 16 };

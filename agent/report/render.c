@@ -117,6 +117,14 @@ static void put_cell(struct buf *out, const char *text, int width, bool right, b
 			 right || last ? 0 : pad, "");
 }
 
+/* Ends the line without the padding of its last cells. */
+static void end_line(struct buf *out)
+{
+	while (out->len > 0 && out->data[out->len - 1] == ' ')
+		out->data[--out->len] = '\0';
+	(void)buf_printf(out, "\n");
+}
+
 static bool is_right(enum column_kind kind)
 {
 	return kind == COLUMN_BYTES || kind == COLUMN_NUMBER;
@@ -134,7 +142,7 @@ static void put_table(const struct table *table, const cJSON *list, struct buf *
 	for (size_t i = 0; i < table->n_columns; i++)
 		put_cell(out, table->columns[i].header, widths[i], is_right(table->columns[i].kind),
 			 i + 1 == table->n_columns);
-	(void)buf_printf(out, "\n");
+	end_line(out);
 	cJSON_ArrayForEach (row, list) {
 		for (size_t i = 0; i < table->n_columns; i++) {
 			_cleanup_free_ char *text = cell(&table->columns[i], row);
@@ -144,7 +152,7 @@ static void put_table(const struct table *table, const cJSON *list, struct buf *
 			put_cell(out, text, widths[i], is_right(table->columns[i].kind),
 				 i + 1 == table->n_columns);
 		}
-		(void)buf_printf(out, "\n");
+		end_line(out);
 	}
 }
 
@@ -157,19 +165,14 @@ static void put_wrapped(struct buf *out, const char *text, int indent)
 	while (*text) {
 		size_t n = strcspn(text, " ");
 
-		if (column + (int)n > RENDER_WIDTH && column > indent) {
+		if (column > indent && column + 1 + (int)n > RENDER_WIDTH) {
 			(void)buf_printf(out, "\n%*s", indent, "");
 			column = indent;
 		}
-		(void)buf_printf(out, "%.*s", (int)n, text);
-		column += (int)n;
+		column += (int)n + (column > indent);
+		(void)buf_printf(out, "%s%.*s", column > indent + (int)n ? " " : "", (int)n, text);
 		text += n;
-		for (; *text == ' '; text++) {
-			if (column < RENDER_WIDTH && text[1] != ' ' && text[1] != '\0') {
-				(void)buf_printf(out, " ");
-				column++;
-			}
-		}
+		text += strspn(text, " ");
 	}
 	(void)buf_printf(out, "\n");
 }

@@ -200,6 +200,15 @@ static void cgroup_v1_gets_v1_hints(void **state)
 	f->facts.cgroup_mode = CGROUP_HYBRID;
 	page_cache_judge(&f->facts, &result);
 	assert_string_equal(hint_ids(&result.findings.items[0], ids),
+			    "empty-cgroup-cache drop-caches ");
+	check_result_done(&result);
+
+	/* A limit is proposed where there is none. */
+	f->usages[0].limit = UINT64_MAX;
+	f->facts.mem_total_bytes = 512 * MIB;
+	result = (struct check_result){.type = CHECK_PAGE_CACHE};
+	page_cache_judge(&f->facts, &result);
+	assert_string_equal(hint_ids(&result.findings.items[0], ids),
 			    "empty-cgroup-cache limit-cgroup drop-caches ");
 	check_result_done(&result);
 }
@@ -352,6 +361,7 @@ static void tables_fit(void **state)
 	assert_non_null(strstr(text.data, "a\\x0ab.log"));
 	rest = text.data;
 	while ((line = strsep(&rest, "\n"))) {
+		assert_true(!*line || line[strlen(line) - 1] != ' ');
 		if (strlen(line) > RENDER_WIDTH && !strstr(line, "$ "))
 			fail_msg("%zu columns: %s", strlen(line), line);
 	}
