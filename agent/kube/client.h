@@ -67,8 +67,8 @@ struct kube_client_stats {
 struct kube_client_stats kube_client_stats(const struct kube_client *client);
 
 /*
- * Delay before try n (0 = first retry): 0.8 s x 2^n, at most 30 s, full jitter (uniform over 0..delay); never below
- * retry_after_ms.
+ * Delay before try n (0 = first retry): 0.8 s x 2^n, at most 30 s, full jitter (uniform over 0..delay). With Retry-After: that,
+ * and up to four times as long again.
  */
 uint64_t kube_backoff_ms(unsigned int n, uint64_t retry_after_ms);
 

@@ -19,7 +19,7 @@ struct kube_timing kube_timing = {
 	.list_ms = 75000,
 	.header_ms = 60000,
 	.healthy_ms = 120000,
-	.fair_ms = 5000,
+	.fair_ms = 1000,
 	.quick_ms = 1000,
 	.silent_ms = 90000,
 	.retry_after_max_ms = 300000,
@@ -38,6 +38,8 @@ uint64_t kube_random_below(uint64_t n)
 	return n > 0 ? v % n : 0;
 }
 
+enum { RETRY_AFTER_SPREAD = 4 }; /* times Retry-After: over that much clients come back */
+
 uint64_t kube_backoff_ms(unsigned int n, uint64_t retry_after_ms)
 {
 	uint64_t delay = kube_timing.backoff_first_ms;
@@ -46,8 +48,12 @@ uint64_t kube_backoff_ms(unsigned int n, uint64_t retry_after_ms)
 		delay *= 2;
 	if (delay > kube_timing.backoff_max_ms)
 		delay = kube_timing.backoff_max_ms;
-	delay = kube_random_below(delay + 1);
-	return delay > retry_after_ms ? delay : retry_after_ms;
+	if (retry_after_ms == 0)
+		return kube_random_below(delay + 1);
+	/* The server knows better when: no sooner, and not so much later that a start of seconds becomes half a minute. */
+	if (delay > RETRY_AFTER_SPREAD * retry_after_ms)
+		delay = RETRY_AFTER_SPREAD * retry_after_ms;
+	return retry_after_ms + kube_random_below(delay + 1);
 }
 
 /*

@@ -23,7 +23,7 @@
  *   half-open connection                                 keepalive and user timeout end it in 60 s (kube/conn.c); a proxy
  *                                                        that keeps it open: timeoutSeconds + 30 s
  *
- * Backing off starts anew after a watch that lived for 2 minutes, and half as far after one of 5 seconds. Callbacks never run
+ * Backing off starts anew after a watch that lived for 2 minutes, and half as far after one of a second. Callbacks never run
  * inside libcurl: what arrives is kept until libcurl has returned, so they may start requests and free this very watch.
  */
 #include "kube/watch.h"
