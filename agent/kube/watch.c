@@ -16,7 +16,7 @@
  *   WATCH: 410, as HTTP status or in-stream ERROR        relist; again within 2 minutes: back off, and not from the cache
  *   WATCH: another in-stream ERROR                       back off, watch from the last resourceVersion
  *   WATCH: a line that is no event or above 8 MiB        back off, relist
- *   WATCH: no answer in 60 s, reset, timeout, refused    back off, watch from the last resourceVersion
+ *   WATCH: no answer in 60 s, reset, timeout, refused    back off (at most 6.4 s), watch from the last resourceVersion
  *   any: 401                                             read the token file again, ask once more; then back off
  *   any: 408, 429, 5xx                                   back off (Retry-After at least), keep the resourceVersion
  *   any: other HTTP status                               back off, relist

@@ -19,6 +19,7 @@ enum watch_outcome {
 	WATCH_EXPIRED,	     /* 410 */
 	WATCH_TOO_LARGE,
 	WATCH_UNAUTHORIZED,
+	WATCH_ABSENT,  /* nobody answered */
 	WATCH_BROKEN,  /* the version is still good */
 	WATCH_USELESS, /* it may not be */
 };
