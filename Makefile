@@ -58,9 +58,12 @@ BENCHES   := $(sort $(wildcard tests/bench/bench_*.c))
 TEST_LIB  := $(sort $(wildcard tests/support/*.c))
 TEST_BINS := $(TESTS_UNIT:%.c=$(O)/%) $(TESTS_INTEGRATION:%.c=$(O)/%)
 BENCH_BINS := $(BENCHES:%.c=$(O)/%)
+FUZZERS   := $(sort $(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_BINS := $(FUZZERS:%.c=$(O)/%)
+FUZZ_SECONDS ?= 20
 C_FILES   := $(shell git ls-files --cached --others --exclude-standard '*.c' '*.h' 2>/dev/null)
 
-.PHONY: help deps build run test test-run e2e bench lint fmt compile_commands install clean
+.PHONY: help deps build run test test-run e2e bench fuzz fuzz-run lint fmt compile_commands install clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9_-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -89,6 +92,14 @@ bench: deps ## ratios against other ways to the same answer, in one run (root)
 	$(Q)hack/install-deps.sh test
 	$(Q)$(MAKE) --no-print-directory $(BENCH_BINS)
 	$(Q)set -e; for b in $(BENCH_BINS); do $$b; done
+
+fuzz: deps ## feed each parser of foreign input with libFuzzer for FUZZ_SECONDS=20
+	$(Q)hack/install-deps.sh fuzz
+	$(Q)$(MAKE) --no-print-directory SAN=1 CC=$(CLANG) O=build/fuzz \
+		CFLAGS='-O1 -g -fsanitize=fuzzer-no-link -Wno-format-nonliteral' fuzz-run
+
+fuzz-run: $(FUZZ_BINS)
+	$(Q)tests/fuzz/run.sh $(FUZZ_SECONDS) $(FUZZ_BINS)
 
 lint: deps ## formatting, cppcheck, banned functions, lengths of functions and files
 	$(Q)hack/install-deps.sh lint
@@ -138,6 +149,9 @@ $(TEST_BINS): $(O)/%: $(O)/%.o $(OBJS) $(TEST_LIB:%.c=$(O)/%.o)
 $(BENCH_BINS): $(O)/%: $(O)/%.o $(OBJS) $(TEST_LIB:%.c=$(O)/%.o)
 	$(call say,LD,$@)$(CC) $(LDFLAGS_ALL) $^ $(LDLIBS_ALL) -lcmocka -o $@
 
+$(FUZZ_BINS): $(O)/%: $(O)/%.o $(OBJS)
+	$(call say,LD,$@)$(CC) $(LDFLAGS_ALL) -fsanitize=fuzzer $^ $(LDLIBS_ALL) -o $@
+
 # The version is in one object, so that a commit does not rebuild the rest.
 $(O)/agent/base/version.o: CPPFLAGS += -DMEMDIAG_VERSION='"$(VERSION)"'
 $(O)/agent/base/version.o: $(O)/version
@@ -152,4 +166,4 @@ $(O)/flags: FORCE
 	@printf '%s\n' '$(subst ','\'',$(FLAGS_NOW))' | cmp -s - $@ || printf '%s\n' '$(subst ','\'',$(FLAGS_NOW))' > $@
 FORCE:
 
--include $(OBJS:.o=.d) $(O)/agent/main.d $(TEST_BINS:%=%.d) $(BENCH_BINS:%=%.d) $(TEST_LIB:%.c=$(O)/%.d)
+-include $(OBJS:.o=.d) $(O)/agent/main.d $(TEST_BINS:%=%.d) $(BENCH_BINS:%=%.d) $(FUZZ_BINS:%=%.d) $(TEST_LIB:%.c=$(O)/%.d)

@@ -13,6 +13,7 @@ static const struct command {
 	const char *summary;
 } commands[] = {
 	{"run", cmd_run, "diagnose this host now and print the report; needs no cluster"},
+	{"pods", cmd_pods, "list this node's memory cgroups by pod and container"},
 	{"checks", cmd_checks, "list the checks, what each needs, and whether this node has it"},
 	{"agent", cmd_agent, "run on a node: watch MemoryDiagnoses, diagnose, report (DaemonSet)"},
 	{"controller", cmd_controller, "open and close runs, sum reports up (Deployment)"},

@@ -12,6 +12,8 @@
  */
 #include "compat.h"
 #include "pages.h"
+#include "pages_chain.h"
+#include "pages_memcg.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -27,7 +29,6 @@ struct pages_inode inode;
 struct pages_super super;
 struct pages_group group;
 struct pages_anchor anchor;
-struct pages_chain chain;
 
 /* The struct pages that are being looked at, and room for what would follow the last. */
 char chunk[(PAGES_CHUNK + 1) * STRUCT_PAGE_MAX] __attribute__((aligned(8)));
@@ -77,7 +78,7 @@ __attribute__((noinline)) int page_add(__u32 i)
 {
 	__u32 at = i * bpf_core_type_size(struct page), pages;
 	const char *p;
-	__u64 flags;
+	__u64 flags, memcg;
 
 	/*
 	 * The verifiers of 5.10 and 6.1 know a product's range only when its second factor is a constant, and the compiler
@@ -92,8 +93,11 @@ __attribute__((noinline)) int page_add(__u32 i)
 	flags = compat_page_flags(p);
 	if (flags & COMPAT_PAGE_FLAG(PG_slab))
 		return 0;
+	memcg = compat_page_memcg(p);
+	if (filter_on && !filter_wants(memcg))
+		return 0;
 	pages = page_count(p);
-	run_add(compat_page_mapping(p), compat_page_memcg(p), pages,
+	run_add(compat_page_mapping(p), memcg, pages,
 		flags & COMPAT_PAGE_FLAG(PG_dirty) ? pages : 0);
 	return 0;
 }
@@ -123,7 +127,7 @@ static __always_inline __u64 block_add(__u64 pfn)
 	return 0;
 }
 
-/* Reads one chunk. Returns 1 when there is nothing more to read, or no room for what it may find. */
+/* Reads one chunk. Returns 1 when there is nothing more to read, no room for what it may find, or no time to ask. */
 __attribute__((noinline)) int scan_chunk(void)
 {
 	const __u32 size = bpf_core_type_size(struct page);
@@ -131,6 +135,8 @@ __attribute__((noinline)) int scan_chunk(void)
 	__u32 i;
 
 	if (pfn >= scan.end || scan.n_runs >= PAGES_RUNS - PAGES_CHUNK || size > STRUCT_PAGE_MAX)
+		return 1;
+	if (filter_on && filter.asked >= PAGES_ASKED_MAX)
 		return 1;
 	if (bpf_probe_read_kernel(chunk, PAGES_CHUNK * size,
 				  (const void *)(scan.vmemmap + pfn * size))) {
@@ -153,6 +159,8 @@ int pages_scan(BPF_CTX)
 {
 	__u32 i;
 
+	if (filter_on)
+		filter_begin();
 	for (i = 0; i < PAGES_CHUNKS_MAX; i++)
 		if (i >= scan.chunks || scan_chunk())
 			break;
@@ -233,36 +241,6 @@ int pages_parent(BPF_CTX)
 	return 0;
 }
 
-/* One step up. Returns 1 at the root. */
-__attribute__((noinline)) int dentry_step(__u32 i)
-{
-	struct dentry *dentry = (void *)chain.cur;
-	__u64 parent = (__u64)BPF_CORE_READ(dentry, d_parent);
-	const void *name = BPF_CORE_READ(dentry, d_name.name);
-
-	if (i == 0)
-		chain.first = parent;
-	bpf_probe_read_kernel_str(chain.names[i & (PAGES_DEPTH - 1)], PAGES_NAME, name);
-	if (parent == chain.cur || !parent) {
-		chain.done = 1;
-		return 1;
-	}
-	chain.n = i + 1;
-	chain.cur = parent;
-	return 0;
-}
-
-static __always_inline void dentry_walk(void)
-{
-	__u32 i;
-
-	chain.n = 0;
-	chain.done = 0;
-	for (i = 0; i < PAGES_DEPTH; i++)
-		if (dentry_step(i))
-			break;
-}
-
 SEC("raw_tp")
 int pages_dentry(BPF_CTX)
 {
@@ -317,59 +295,23 @@ int pages_super(BPF_CTX)
 
 /* --- memory cgroups -------------------------------------------------------------------------------------------------- */
 
-/* Whether css is one of the memory controller. */
-static __always_inline bool is_memcg(struct mem_cgroup *memcg, struct cgroup_subsys *memory)
-{
-	return memory && BPF_CORE_READ(memcg, css.ss) == memory;
-}
-
-__attribute__((noinline)) int kernfs_step(__u32 i)
-{
-	struct kernfs_node *kn = (void *)chain.cur;
-	struct kernfs_node *parent = compat_kernfs_parent(kn);
-
-	if (!parent) {
-		chain.done = 1;
-		return 1;
-	}
-	bpf_probe_read_kernel_str(chain.names[i & (PAGES_DEPTH - 1)], PAGES_NAME,
-				  BPF_CORE_READ(kn, name));
-	chain.n = i + 1;
-	chain.cur = (__u64)parent;
-	return 0;
-}
-
 SEC("raw_tp")
 int pages_group(BPF_CTX)
 {
-	struct cgroup_subsys_state *css = compat_memory_css();
-	struct mem_cgroup *memcg = (void *)group.address;
-	struct cgroup_subsys *memory;
+	struct mem_cgroup *memcg = memcg_of(group.address, memcg_subsystem());
 	struct kernfs_node *kn;
-	__u32 i;
 
-	group.memcg = 0;
-	group.objcg = 0;
+	group.memcg = (__u64)memcg;
+	group.objcg = group.memcg != group.address;
 	chain.n = 0;
 	chain.done = 0;
-	memory = css ? BPF_CORE_READ(css, ss) : NULL;
-	if (!is_memcg(memcg, memory)) {
-		/* 2026: pages point to an obj_cgroup, so that removing a cgroup can move them to its parent. */
-		struct obj_cgroup *objcg = (void *)group.address;
-
-		memcg = BPF_CORE_READ(objcg, memcg);
-		group.objcg = 1;
-		if (!is_memcg(memcg, memory))
-			return 0;
-	}
+	if (!memcg)
+		return 0;
 	kn = BPF_CORE_READ(memcg, css.cgroup, kn);
 	group.id = BPF_CORE_READ(kn, id);
 	group.online = !!(BPF_CORE_READ(memcg, css.flags) & COMPAT_CSS_ONLINE);
-	group.memcg = (__u64)memcg;
 	chain.cur = (__u64)kn;
-	for (i = 0; i < PAGES_DEPTH; i++)
-		if (kernfs_step(i))
-			break;
+	kernfs_walk();
 	return 0;
 }
 

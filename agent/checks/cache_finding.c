@@ -39,7 +39,8 @@ char *cache_case_share(const struct cache_case *c)
 
 void cache_case_fill(const struct cache_case *c, struct finding *finding)
 {
-	const struct owner owner = cache_owner(c->memcg);
+	const struct owner owner =
+		cache_owner(c->facts, (size_t)(c->memcg - c->facts->pages->memcgs));
 
 	finding->subject = owner_copy(&owner);
 	finding->bytes = c->bytes;

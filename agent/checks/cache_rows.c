@@ -14,40 +14,6 @@ enum {
 	MAX_NAME = 1024, /* bytes of a path in a report */
 };
 
-int cache_facts_read(const struct check_env *env, struct cache_facts *facts,
-		     struct cgroup_usage **ret_usages, struct err *err)
-{
-	const struct host *host = env->host;
-	struct cgroup_usage *usages;
-	size_t n;
-	int r;
-
-	memset(facts, 0, sizeof(*facts));
-	r = sources_pages(env->sources, &facts->pages, err);
-	if (r == 0)
-		r = sources_mounts(env->sources, &facts->mounts, err);
-	if (r < 0)
-		return r;
-	n = facts->pages->n_memcgs < MAX_USAGES ? facts->pages->n_memcgs : MAX_USAGES;
-	usages = xcalloc(n, sizeof(*usages));
-	for (size_t i = 0; i < n; i++) {
-		const struct pages_memcg *memcg = &facts->pages->memcgs[i];
-
-		usages[i] = (struct cgroup_usage){0, 0, UINT64_MAX, UINT64_MAX};
-		/* A cgroup that is dying or was removed meanwhile has no files: its share of the node counts. */
-		if (!memcg->dying && host->cgroups.mode != CGROUP_NONE)
-			(void)cgroupfs_usage(&host->cgroups, memcg->path, &usages[i], NULL);
-	}
-	facts->spec = env->spec;
-	facts->usages = usages;
-	facts->n_usages = n;
-	facts->cgroup_mode = host->cgroups.mode;
-	facts->cgroup_mount = host->cgroups.memory.path;
-	facts->mem_total_bytes = host->mem_total_bytes;
-	*ret_usages = usages;
-	return 0;
-}
-
 char *cache_file_open_path(const struct cache_facts *facts, const struct pages_file *file)
 {
 	if (!file->path || file->deleted || file->kernel_mount || file->path_truncated ||
@@ -81,8 +47,12 @@ char *cache_file_name(const struct cache_facts *facts, const struct pages_file *
 	return name;
 }
 
-struct owner cache_owner(const struct pages_memcg *memcg)
+struct owner cache_owner(const struct cache_facts *facts, size_t i)
 {
+	const struct pages_memcg *memcg = &facts->pages->memcgs[i];
+
+	if (facts->owners)
+		return facts->owners[i];
 	return (struct owner){.cgroup = memcg->path, .cgroup_id = memcg->id, .dying = memcg->dying};
 }
 
@@ -92,7 +62,7 @@ static void add_charges(const struct cache_facts *facts, const struct pages_file
 
 	for (size_t i = 0; i < file->n_charges && i < MAX_CHARGES; i++) {
 		const struct pages_charge *charge = &file->charges[i];
-		const struct owner owner = cache_owner(&facts->pages->memcgs[charge->memcg]);
+		const struct owner owner = cache_owner(facts, charge->memcg);
 		cJSON *item = tree_push_object(list);
 
 		owner_add(&owner, item);
@@ -107,6 +77,12 @@ static void add_file(const struct cache_facts *facts, const struct pages_file *f
 	char text[32];
 
 	tree_add_str(row, "path", name);
+	if (facts->places) {
+		const struct cache_place *place = &facts->places[file - facts->pages->files];
+
+		tree_add_str(row, "containerPath", place->container_path);
+		tree_add_str(row, "volume", place->volume);
+	}
 	tree_add_str(row, "filesystem", file->fstype);
 	(void)snprintf(text, sizeof(text), "%u:%u", file->dev_major, file->dev_minor);
 	tree_add_str(row, "device", text);
@@ -143,10 +119,11 @@ static void add_container(const struct cache_facts *facts, const struct pages_me
 			  bool shmem_only, cJSON *list)
 {
 	size_t top = shmem_only ? memcg->top_shmem : memcg->top_file;
-	const struct owner owner = cache_owner(memcg);
+	const struct owner owner = cache_owner(facts, (size_t)(memcg - facts->pages->memcgs));
 	cJSON *row = tree_push_object(list);
 
 	owner_add(&owner, row);
+	tree_add_str(row, "podUID", owner.pod_uid);
 	tree_add_u64(row, "bytes", shmem_only ? memcg->shmem_bytes : memcg->cached_bytes);
 	if (!shmem_only) {
 		tree_add_u64(row, "shmemBytes", memcg->shmem_bytes);

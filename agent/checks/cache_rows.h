@@ -12,6 +12,12 @@
 #include "instruments/cgroupfs.h"
 #include "instruments/pages.h"
 
+/* A file as its largest payer sees it. Owned; NULL when it is no container, or does not see it. */
+struct cache_place {
+	char *container_path;
+	char *volume; /* name of the pod's volume */
+};
+
 /* All that judging needs; plain data, so that tests can write it by hand. */
 struct cache_facts {
 	const struct spec *spec;
@@ -19,25 +25,37 @@ struct cache_facts {
 	const struct mounts *mounts;	   /* NULL: paths are as the superblock has them */
 	const struct cgroup_usage *usages; /* of pages->memcgs[i], for i < n_usages */
 	size_t n_usages;
+	const struct owner *owners;	  /* of pages->memcgs; NULL: cgroups have no names */
+	const struct cache_place *places; /* of pages->files; NULL: nobody asked */
 	enum cgroup_mode cgroup_mode;
 	const char *cgroup_mount; /* path of the memory controller's mount on the host */
 	uint64_t mem_total_bytes;
 };
 
+/* What facts point to, when it was read and not written by hand. */
+struct cache_reading {
+	struct cgroup_usage *usages;
+	struct owner *owners;
+	size_t n_owners;
+	struct cache_place *places;
+	size_t n_places;
+};
+
 /*
- * Reads what judging needs into facts. The usages are those of the memcgs that can have a finding, at most 64; the caller
- * frees *ret_usages.
+ * Reads what judging needs into facts: usages of the memcgs that can have a finding (at most 64), owners, and places of the
+ * files that a container is charged for. The caller releases *reading after judging.
  */
 int cache_facts_read(const struct check_env *env, struct cache_facts *facts,
-		     struct cgroup_usage **ret_usages, struct err *err);
+		     struct cache_reading *reading, struct err *err);
+void cache_reading_done(struct cache_reading *reading);
 
 /* The path as a user of the host finds the file, escaped (base/text.h); "" when it has no name. The caller frees it. */
 char *cache_file_name(const struct cache_facts *facts, const struct pages_file *file);
 /* The same as bytes, only for a file that can be opened by it; NULL otherwise. The caller frees it. */
 char *cache_file_open_path(const struct cache_facts *facts, const struct pages_file *file);
 
-/* Borrows the snapshot's path. */
-struct owner cache_owner(const struct pages_memcg *memcg);
+/* Of pages->memcgs[i]; its strings are borrowed. */
+struct owner cache_owner(const struct cache_facts *facts, size_t i);
 
 /* The `top` largest files of one kind (all kinds: shmem_only false) as the CRD has them. */
 void cache_add_files(const struct cache_facts *facts, bool shmem_only, cJSON *result);

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "checks/sources.h"
 
+#include <errno.h>
 #include <string.h>
+
+#include "base/mem.h"
 
 void sources_init(struct sources *sources, const struct sources_opts *opts)
 {
@@ -13,6 +16,11 @@ void sources_done(struct sources *sources)
 {
 	pages_snapshot_free(sources->pages);
 	mounts_free(sources->mounts);
+	pods_free(sources->pods);
+	for (size_t i = 0; i < sources->n_views; i++) {
+		free(sources->views[i].cgroup);
+		container_view_free(sources->views[i].view);
+	}
 	memset(sources, 0, sizeof(*sources));
 }
 
@@ -23,24 +31,63 @@ static void on_pages_progress(void *arg, unsigned int permille)
 	sources->opts.progress(sources->opts.arg, "page cache", permille);
 }
 
-int sources_pages(struct sources *sources, const struct pages_snapshot **ret, struct err *err)
+/* The cgroups of the pods that the spec means. The caller frees *ret. */
+static int select_cgroups(struct sources *sources, uint64_t **ret, size_t *ret_n, struct err *err)
 {
+	const struct spec *spec = sources->opts.spec;
+	const struct pods *pods;
+	uint64_t *ids;
+	size_t n = 0;
+	int r = sources_pods(sources, &pods, err);
+
+	if (r < 0)
+		return r;
+	ids = xcalloc(pods->n, sizeof(*ids));
+	for (size_t i = 0; i < pods->n; i++) {
+		if (pod_matches(&pods->items[i], spec->namespaces, spec->pod_selector))
+			ids[n++] = pods->items[i].cgroup_id;
+	}
+	if (n == 0) {
+		free(ids);
+		return err_say(err, ENODATA, "no pod on this node matches spec.target%s%s",
+			       pods->runtime_problem ? "; names are missing: " : "",
+			       pods->runtime_problem ? pods->runtime_problem : "");
+	}
+	*ret = ids;
+	*ret_n = n;
+	return 0;
+}
+
+static int scan_pages(struct sources *sources, struct err *err)
+{
+	_cleanup_free_ uint64_t *ids = NULL;
 	struct pages_opts opts = {
 		.top = sources->opts.top,
 		.progress = sources->opts.progress ? on_pages_progress : NULL,
 		.arg = sources,
 	};
+	int r;
 
-	if (!sources->pages && sources->pages_failed == 0) {
-		if (sources->opts.cpu_budget_ns > sources->cpu_spent_ns)
-			opts.cpu_budget_ns = sources->opts.cpu_budget_ns - sources->cpu_spent_ns;
-		else if (sources->opts.cpu_budget_ns > 0)
-			opts.cpu_budget_ns = 1;
-		sources->pages_failed = pages_scan(&sources->opts.host->proc, &opts,
-						   &sources->pages, &sources->pages_err);
-		if (sources->pages)
-			sources->cpu_spent_ns += sources->pages->cpu_ns;
+	if (spec_limits_pods(sources->opts.spec)) {
+		r = select_cgroups(sources, &ids, &opts.n_memcg_ids, err);
+		if (r < 0)
+			return r;
+		opts.memcg_ids = ids;
 	}
+	if (sources->opts.cpu_budget_ns > sources->cpu_spent_ns)
+		opts.cpu_budget_ns = sources->opts.cpu_budget_ns - sources->cpu_spent_ns;
+	else if (sources->opts.cpu_budget_ns > 0)
+		opts.cpu_budget_ns = 1;
+	r = pages_scan(&sources->opts.host->proc, &opts, &sources->pages, err);
+	if (r == 0)
+		sources->cpu_spent_ns += sources->pages->cpu_ns;
+	return r;
+}
+
+int sources_pages(struct sources *sources, const struct pages_snapshot **ret, struct err *err)
+{
+	if (!sources->pages && sources->pages_failed == 0)
+		sources->pages_failed = scan_pages(sources, &sources->pages_err);
 	if (sources->pages_failed < 0) {
 		if (err)
 			*err = sources->pages_err;
@@ -48,6 +95,43 @@ int sources_pages(struct sources *sources, const struct pages_snapshot **ret, st
 	}
 	*ret = sources->pages;
 	return 0;
+}
+
+int sources_pods(struct sources *sources, const struct pods **ret, struct err *err)
+{
+	if (!sources->pods) {
+		const struct pods_opts opts = {
+			.host = sources->opts.host,
+			.cri_socket = sources->opts.identity.cri_socket,
+			.kubelet = sources->opts.identity.kubelet,
+			.history = sources->opts.identity.history,
+		};
+		int r = pods_read(&opts, &sources->pods, err);
+
+		if (r < 0)
+			return r;
+	}
+	*ret = sources->pods;
+	return 0;
+}
+
+const struct container_view *sources_view(struct sources *sources, const char *cgroup)
+{
+	struct source_view *entry;
+
+	for (size_t i = 0; i < sources->n_views; i++) {
+		if (strcmp(sources->views[i].cgroup, cgroup) == 0)
+			return sources->views[i].view;
+	}
+	if (sources->n_views == SOURCES_MAX_VIEWS)
+		return NULL;
+	entry = &sources->views[sources->n_views++];
+	entry->cgroup = xstrdup(cgroup);
+	/* A container that is gone has no view: its files keep the host's path. */
+	if (container_view_read(&sources->opts.host->proc, &sources->opts.host->cgroups, cgroup,
+				&entry->view, NULL) < 0)
+		entry->view = NULL;
+	return entry->view;
 }
 
 int sources_mounts(struct sources *sources, const struct mounts **ret, struct err *err)

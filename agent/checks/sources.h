@@ -8,18 +8,32 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "identity/container_view.h"
 #include "identity/mounts.h"
+#include "identity/pods.h"
 #include "instruments/host.h"
 #include "instruments/pages.h"
+#include "spec/spec.h"
+
+/* Whom to ask for names; all borrowed. */
+struct identity_opts {
+	const char *cri_socket;		    /* as in struct pods_opts */
+	const struct kubelet_opts *kubelet; /* NULL: do not ask */
+	struct history *history;	    /* NULL: none */
+};
 
 struct sources_opts {
 	const struct host *host;
+	const struct spec *spec;
+	struct identity_opts identity;
 	size_t top;
 	uint64_t cpu_budget_ns; /* for all scans of the run together */
 	/* Called now and then during scans; NULL is fine. */
 	void (*progress)(void *arg, const char *what, unsigned int permille);
 	void *arg;
 };
+
+enum { SOURCES_MAX_VIEWS = 128 }; /* containers whose mounts one run reads */
 
 struct sources {
 	struct sources_opts opts;
@@ -28,13 +42,26 @@ struct sources {
 	int pages_failed; /* -errno of the scan: it is not tried again */
 	struct err pages_err;
 	struct mounts *mounts;
+	struct pods *pods;
+	/* How containers see files, by cgroup; read when first asked for. */
+	struct source_view {
+		char *cgroup;
+		struct container_view *view; /* NULL: it has none */
+	} views[SOURCES_MAX_VIEWS];
+	size_t n_views;
 };
 
 void sources_init(struct sources *sources, const struct sources_opts *opts);
 void sources_done(struct sources *sources);
 
-/* Borrowed until sources_done(). */
+/*
+ * Borrowed until sources_done(). With a spec that limits the run to pods the scan is limited to their cgroups; -ENODATA when
+ * there are none on this node.
+ */
 int sources_pages(struct sources *sources, const struct pages_snapshot **ret, struct err *err);
+int sources_pods(struct sources *sources, const struct pods **ret, struct err *err);
+/* NULL: the cgroup's processes see what the host sees, or there are none. */
+const struct container_view *sources_view(struct sources *sources, const char *cgroup);
 int sources_mounts(struct sources *sources, const struct mounts **ret, struct err *err);
 
 #endif

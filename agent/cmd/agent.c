@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "cmd/cmd.h"
 #include "cmd/daemon.h"
+#include "cmd/identity_args.h"
 #include "instruments/host.h"
 #include "node/node.h"
 
@@ -17,18 +18,20 @@ static const char help[] =
 	"      --node-name NAME           this node (default: $NODE_NAME, else the hostname)\n"
 	"      --proc DIR                 the host's /proc (default /proc)\n"
 	"      --cgroup-root DIR          the host's cgroup mount (default "
-	"/sys/fs/cgroup)\n" DAEMON_HELP "  -h, --help\n";
+	"/sys/fs/cgroup)\n" IDENTITY_HELP DAEMON_HELP "  -h, --help\n";
 
 struct agent_args {
 	struct daemon_opts daemon;
 	struct host_paths paths;
+	struct identity_args identity;
 	const char *node_name;
 };
 
 enum { OPT_NODE = 256, OPT_PROC, OPT_CGROUP };
 
-static int serve(const struct agent_args *args, struct err *err)
+static int serve(struct agent_args *args, struct err *err)
 {
+	struct worker_opts opts = {.history_file = args->identity.history_file};
 	_cleanup_host_ struct host host = HOST_INIT;
 	struct daemon daemon = {.signal_fd = -1};
 	struct node *node = NULL;
@@ -37,7 +40,12 @@ static int serve(const struct agent_args *args, struct err *err)
 	if (r == 0)
 		r = daemon_init(&daemon, &args->daemon, err);
 	if (r == 0)
-		r = node_new(daemon.loop, daemon.client, &host, &node, err);
+		r = identity_args_open(&args->identity, err);
+	if (r == 0) {
+		opts.host = &host;
+		opts.identity = identity_args_opts(&args->identity);
+		r = node_new(daemon.loop, daemon.client, &opts, &node, err);
+	}
 	if (r == 0) {
 		log_info("node %s, Linux %s, cgroup %s", host.node_name, host.kernel,
 			 cgroup_mode_name(host.cgroups.mode));
@@ -45,6 +53,7 @@ static int serve(const struct agent_args *args, struct err *err)
 	}
 	node_free(node);
 	daemon_done(&daemon);
+	(void)identity_args_done(&args->identity, NULL);
 	return r;
 }
 
@@ -61,7 +70,10 @@ static int parse_option(struct agent_args *args, int c)
 		args->paths.cgroup = optarg;
 		return 0;
 	default:
-		return daemon_parse_option(&args->daemon, c, optarg) ? 0 : -1;
+		return identity_args_parse(&args->identity, c, optarg) ||
+				       daemon_parse_option(&args->daemon, c, optarg)
+			       ? 0
+			       : -1;
 	}
 }
 
@@ -69,6 +81,7 @@ int cmd_agent(int argc, char **argv)
 {
 	static const struct option options[] = {
 		DAEMON_OPTIONS,
+		IDENTITY_OPTIONS,
 		{"node-name", required_argument, NULL, OPT_NODE},
 		{"proc", required_argument, NULL, OPT_PROC},
 		{"cgroup-root", required_argument, NULL, OPT_CGROUP},

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "cmd/cmd.h"
+#include "cmd/identity_args.h"
 #include "report/render.h"
 #include "report/report.h"
 #include "run/run.h"
@@ -29,7 +30,7 @@ static const char help[] =
 	"      --fail-on LEVEL   exit with 3 on findings of this severity: warning or critical\n"
 	"      --node-name NAME  name of this node in the report (default: the hostname)\n"
 	"      --proc DIR        the host's /proc (default /proc)\n"
-	"      --cgroup-root DIR the host's cgroup mount (default /sys/fs/cgroup)\n"
+	"      --cgroup-root DIR the host's cgroup mount (default /sys/fs/cgroup)\n" IDENTITY_HELP
 	"  -h, --help\n\n"
 	"Options win over the file. Exit status: 0 done; 1 a check failed, or none worked; 2 bad\n"
 	"arguments or file; 3 --fail-on was reached. Flags in tables: S shared memory, D deleted,\n"
@@ -41,6 +42,7 @@ struct run_args {
 	const char *file;
 	const char *node_name;
 	struct host_paths paths;
+	struct identity_args identity;
 	enum output output;
 	cJSON *spec; /* what options set, as spec fields */
 	bool help;
@@ -69,6 +71,7 @@ static const struct option options[] = {
 	{"proc", required_argument, NULL, OPT_PROC},
 	{"cgroup-root", required_argument, NULL, OPT_CGROUP},
 	{"help", no_argument, NULL, 'h'},
+	IDENTITY_OPTIONS,
 	{0},
 };
 
@@ -159,7 +162,8 @@ static int parse_option(struct run_args *args, int c, struct faults *faults)
 		args->paths.cgroup = optarg;
 		break;
 	default:
-		return -EINVAL; /* getopt has said why */
+		/* getopt has said why it is none of ours. */
+		return identity_args_parse(&args->identity, c, optarg) ? 0 : -EINVAL;
 	}
 	return 0;
 }
@@ -253,7 +257,7 @@ static int exit_status(const struct report *report, const struct spec *spec)
 	return EXIT_DONE;
 }
 
-static int diagnose(const struct run_args *args, const struct spec *spec)
+static int diagnose(struct run_args *args, const struct spec *spec)
 {
 	__attribute__((cleanup(report_cleanup))) struct report *report = NULL;
 	_cleanup_host_ struct host host = HOST_INIT;
@@ -262,14 +266,18 @@ static int diagnose(const struct run_args *args, const struct spec *spec)
 	_cleanup_tree_ cJSON *tree = NULL;
 	struct err err = {0};
 
-	if (host_open(&host, &args->paths, args->node_name, &err) < 0) {
+	if (host_open(&host, &args->paths, args->node_name, &err) < 0 ||
+	    identity_args_open(&args->identity, &err) < 0) {
 		(void)fprintf(stderr, "memdiag: %s\n", err.msg);
 		return EXIT_CHECK_FAILED;
 	}
+	opts.identity = identity_args_opts(&args->identity);
 	report = run_execute(spec, &opts);
 	if (progress.shown)
 		(void)fprintf(stderr, "\n");
 	tree = report_to_tree(report);
+	if (identity_args_done(&args->identity, &err) < 0)
+		(void)fprintf(stderr, "memdiag: %s\n", err.msg);
 	if (print_report(tree, args->output) < 0) {
 		(void)fprintf(stderr, "memdiag: cannot write the report to standard output\n");
 		return EXIT_CHECK_FAILED;
@@ -282,8 +290,6 @@ int cmd_run(int argc, char **argv)
 	_cleanup_faults_ struct faults faults = {0};
 	_cleanup_spec_ struct spec *spec = NULL;
 	struct run_args args = {.paths = {CMD_DEFAULT_PROC, CMD_DEFAULT_CGROUP}};
-	const char *reason;
-	struct err err = {0};
 	int status = EXIT_USAGE;
 
 	args.spec = cJSON_CreateObject();
@@ -292,14 +298,12 @@ int cmd_run(int argc, char **argv)
 			(void)fputs(help, stdout);
 			status = EXIT_DONE;
 		} else if (make_spec(&args, &spec, &faults) == 0) {
-			/* A schedule or TTL means nothing here: the file is run once. A pod target would be a lie. */
-			if (spec->pod_target && spec_supported(spec, &reason, &err) < 0)
-				faults_add(&faults, "spec.target", NULL, err.msg);
-			else
-				status = diagnose(&args, spec);
+			/* A schedule or TTL means nothing here: the file is run once. */
+			status = diagnose(&args, spec);
 		}
 	}
 	cmd_print_faults(&faults);
+	(void)identity_args_done(&args.identity, NULL);
 	cJSON_Delete(args.spec);
 	return status;
 }

@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "base/mem.h"
+
 /*
  * The outermost "kubepods" counts, the first pod below it, and that pod's direct child: these levels are made by the kubelet and
  * the runtime. What is further down may be named by whoever runs in the container, and must not pass for another one.
@@ -61,10 +63,9 @@ static bool is_alnum(char c)
 }
 
 /* Level names below kubepods; guaranteed pods have none. */
-static const char *qos_of(struct part p)
-{
-	return is(p, "burstable") ? "Burstable" : is(p, "besteffort") ? "BestEffort" : NULL;
-}
+static const struct {
+	const char *level, *qos;
+} qos_levels[] = {{"burstable", "Burstable"}, {"besteffort", "BestEffort"}};
 
 /* "pod" and a UID; in a slice's name '-' is written '_'. A manifest may set any UID, so a form is not asked for. */
 static bool parse_uid(struct part p, struct cgroup_name *ret)
@@ -104,16 +105,19 @@ static enum level parse_slice(struct part p, struct cgroup_name *ret)
 	ret->qos = "Guaranteed";
 	if (p.n == 0)
 		return LEVEL_PODS;
-	if (has_prefix(p, "burstable") || has_prefix(p, "besteffort")) {
-		size_t n = p.s[1] == 'u' ? strlen("burstable") : strlen("besteffort");
+	for (size_t i = 0; i < ARRAY_SIZE(qos_levels); i++) {
+		size_t n = strlen(qos_levels[i].level);
 
-		ret->qos = p.s[1] == 'u' ? "Burstable" : "BestEffort";
+		if (!has_prefix(p, qos_levels[i].level))
+			continue;
+		ret->qos = qos_levels[i].qos;
 		if (p.n == n)
 			return LEVEL_QOS;
 		if (p.s[n] != '-')
 			return LEVEL_NONE;
 		p.s += n + 1;
 		p.n -= n + 1;
+		break;
 	}
 	return parse_uid(p, ret) ? LEVEL_POD : LEVEL_NONE;
 }
@@ -121,16 +125,16 @@ static enum level parse_slice(struct part p, struct cgroup_name *ret)
 /* One level of the path with either driver; above is what the level before it was. */
 static enum level parse_level(struct part p, enum level above, struct cgroup_name *ret)
 {
-	const char *qos = qos_of(p);
-
 	if (cut_suffix(&p, ".slice"))
 		return parse_slice(p, ret);
 	if (is(p, "kubepods")) {
 		ret->qos = "Guaranteed";
 		return LEVEL_PODS;
 	}
-	if (above == LEVEL_PODS && qos) {
-		ret->qos = qos;
+	for (size_t i = 0; i < ARRAY_SIZE(qos_levels) && above == LEVEL_PODS; i++) {
+		if (!is(p, qos_levels[i].level))
+			continue;
+		ret->qos = qos_levels[i].qos;
 		return LEVEL_QOS;
 	}
 	if (above == LEVEL_PODS || above == LEVEL_QOS)
@@ -207,7 +211,7 @@ static bool is_unit_name(struct part p, bool *ret_slice)
 					       ".socket",  ".mount", ".swap"};
 	bool known = false;
 
-	for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]) && !known; i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(suffixes) && !known; i++) {
 		struct part stem = p;
 
 		known = cut_suffix(&stem, suffixes[i]);

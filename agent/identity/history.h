@@ -21,12 +21,15 @@ struct history_entry {
 	time_t last_seen;
 };
 
+/* Copies into a field of an entry; what does not fit is cut off, never inside a UTF-8 sequence. NULL is "". */
+void history_set(char *field, size_t size, const char *value);
+
 enum { HISTORY_MAX = 8192 }; /* entries; the one not seen for longest goes first: 5 MiB at most */
 
 struct history *history_new(void);
 void history_free(struct history *history);
 
-/* Remembers or refreshes. Strings longer than the fields are cut. */
+/* Remembers or refreshes. An entry with neither id nor UID is passed over. */
 void history_note(struct history *history, const struct history_entry *entry);
 /* By container id, or by pod UID with container_id NULL or "". NULL: never seen. Borrowed until the next note. */
 const struct history_entry *history_find(const struct history *history, const char *pod_uid,
@@ -34,8 +37,9 @@ const struct history_entry *history_find(const struct history *history, const ch
 size_t history_count(const struct history *history);
 
 /*
- * The state file: one JSON line per entry. Loading passes over lines that do not parse and returns how many in *ret_bad
- * (may be NULL); a missing file is no error. Saving writes beside and renames.
+ * The state file: one JSON line per entry, the one not seen for longest first. Loading passes over lines that do not parse and
+ * returns how many in *ret_bad (may be NULL); what is noted already is newer and stays; a missing file is no error. -EFBIG: above
+ * 32 MiB, -EINVAL: no regular file. Saving writes beside and renames, so that a reader finds the old or the new state, whole.
  */
 int history_load(struct history *history, const char *path, size_t *ret_bad, struct err *err);
 int history_save(const struct history *history, const char *path, struct err *err);

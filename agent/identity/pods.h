@@ -30,9 +30,9 @@ struct pod_cgroup {
 	uint64_t cgroup_id;
 	char *cgroup;
 	struct cgroup_name name;
-	char *ns, *pod,
-		*container; /* container NULL: the pod's own cgroup; "(sandbox)" for the pause container */
-	char *pod_uid;					   /* as the API has it */
+	char *ns, *pod;
+	char *container; /* "(sandbox)": the pause container; NULL: the pod's own cgroup, or (see name.kind) unknown */
+	char *pod_uid; /* as the API has it, else as the path has it; NULL: no pod's */
 	uint64_t memory_request_bytes, memory_limit_bytes; /* 0: none or unknown */
 	enum pod_source source;
 	const cJSON *labels; /* the pod's; borrowed from the table; NULL: unknown */
@@ -61,20 +61,34 @@ int pods_read(const struct pods_opts *opts, struct pods **ret, struct err *err);
 void pods_free(struct pods *pods);
 
 /*
- * By id; else, for a cgroup that is gone, by what its path says and the history remembers: fills *scratch then, which the
- * caller releases with pod_cgroup_done(). NULL: neither a pod's nor a unit's. history may be NULL.
+ * By id; else, for a cgroup that is gone, by what its path says and what runtime, kubelet and history know of that: fills *scratch
+ * then, which the caller releases with pod_cgroup_done() before pods_free(); it is emptied in every other case. NULL: neither a
+ * pod's nor a unit's. pods, path and history may be NULL.
  */
 const struct pod_cgroup *pods_find(const struct pods *pods, uint64_t cgroup_id, const char *path,
 				   const struct history *history, struct pod_cgroup *scratch);
 void pod_cgroup_done(struct pod_cgroup *item);
 
-/* Joins what was read; pure, for tests. cri and pod_list may be NULL. */
+/*
+ * The name of the pod's volume that a container of this cgroup has mounted at mount_point (a path in the container); NULL: none,
+ * or the kubelet was not asked. The caller frees it.
+ */
+char *pods_volume_name(const struct pods *pods, uint64_t cgroup_id, const char *mount_point);
+
+/*
+ * Joins what was read; no I/O, for tests. cri and pod_list may be NULL; nothing of them is borrowed. What they tell is noted in
+ * history, which may be NULL.
+ */
 struct cri_snapshot;
 struct cgroup_tree;
 struct pods *pods_join(const struct cgroup_tree *tree, const struct cri_snapshot *cri,
 		       const cJSON *pod_list, struct history *history);
 
-/* Whether a pod is meant by target.namespaces and target.podSelector (a v1.LabelSelector); NULL: every one. */
+/*
+ * Whether a pod is meant by target.namespaces and target.podSelector (a v1.LabelSelector); NULL or empty: every one. Where labels
+ * are unknown only the empty selector matches; one that Kubernetes would refuse matches nothing. A host's unit is meant only
+ * when neither restricts.
+ */
 bool pod_matches(const struct pod_cgroup *item, const cJSON *namespaces, const cJSON *selector);
 
 #endif

@@ -131,19 +131,28 @@ static int scan_all(struct pages_work *w, const struct root *proc, struct pages_
 }
 
 /* Whether what was found can be page cache at all. */
-static int plausible(const struct pages_snapshot *s, struct err *err)
+static int plausible(const struct pages_work *w, const struct pages_snapshot *s, struct err *err)
 {
-	if (s->coverage_permille == 1000 && s->total_bytes == 0 && s->nr_file_pages_before > 0)
+	const struct pages_filter *f = &w->kernel.skel->bss->filter;
+
+	if (s->coverage_permille < 1000 || s->total_bytes > 0 || s->nr_file_pages_before == 0)
+		return 0;
+	if (w->opts->n_memcg_ids == 0)
 		return err_say(
 			err, EIO,
 			"the kernel's structures are not what its BTF says: no page is a file's");
+	/* Those asked for may well have nothing; but some memory cgroup has. */
+	if (f->known == 0 && !f->none_wanted)
+		return err_say(err, EIO,
+			       "no page is charged to a memory cgroup: the kernel has them "
+			       "disabled, or its structures are not what its BTF says");
 	return 0;
 }
 
 static int scan_and_name(struct pages_work *w, const struct root *proc, struct pages_snapshot *s,
 			 uint64_t cpu_begin_ns, struct err *err)
 {
-	int r = pages_kernel_load(&w->kernel, err);
+	int r = pages_kernel_load(&w->kernel, w->opts->memcg_ids, w->opts->n_memcg_ids, err);
 
 	if (r < 0)
 		return r;
@@ -159,7 +168,7 @@ static int scan_and_name(struct pages_work *w, const struct root *proc, struct p
 	r = pages_select(w, s, err);
 	if (r < 0)
 		return r;
-	r = plausible(s, err);
+	r = plausible(w, s, err);
 	if (r < 0)
 		return r;
 	r = pages_name_files(w, s, err);
@@ -186,6 +195,9 @@ int pages_scan(const struct root *proc, const struct pages_opts *opts, struct pa
 		return r;
 	if (opts->top < 1 || opts->top > PAGES_MAX_TOP)
 		return err_say(err, EINVAL, "top must be 1..%u", PAGES_MAX_TOP);
+	if (opts->n_memcg_ids > PAGES_MAX_MEMCG_IDS)
+		return err_say(err, EINVAL, "a scan can be limited to %u memory cgroups, not %zu",
+			       PAGES_MAX_MEMCG_IDS, opts->n_memcg_ids);
 	s = xcalloc(1, sizeof(*s));
 	s->method = "bpf-page-scan";
 	pages_table_init(&w.table, opts->max_files ? opts->max_files : PAGES_MAX_FILES);

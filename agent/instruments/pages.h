@@ -47,7 +47,7 @@ struct pages_file {
 	bool deleted;	     /* no link left (i_nlink == 0); true for memfd and SysV as well */
 	bool kernel_mount; /* on the kernel's own mount (memfd, SysV, shared anonymous memory): no path leads there */
 	uint64_t size_bytes;
-	uint64_t cached_bytes; /* in the page cache now, over all memcgs */
+	uint64_t cached_bytes; /* in the page cache now, over all memcgs (of the filter) */
 	uint64_t dirty_bytes;  /* of these, in dirty folios (whole folios); shmem always is */
 	struct pages_charge *charges; /* descending by bytes; sum == cached_bytes */
 	size_t n_charges;
@@ -75,9 +75,15 @@ struct pages_directory {
 	uint64_t bytes;
 };
 
+/*
+ * With opts->memcg_ids all of it is about what is charged to these memory cgroups: a file's cached_bytes are what they are
+ * charged for and not all that is cached of it, and the largest are the largest of these. Host-wide still are only
+ * nr_file_pages_*, pfns, skipped_chunks and coverage. A cgroup that is freed during the scan may turn up as the root (see
+ * memcgs_unresolved).
+ */
 struct pages_snapshot {
 	const char *method; /* "bpf-page-scan" */
-	/* Totals over everything scanned. total == nr_file_pages - swap cache, up to what changed meanwhile. */
+	/* Totals. Without a filter total == nr_file_pages - swap cache, up to what changed meanwhile. */
 	uint64_t total_bytes;
 	uint64_t shmem_bytes;
 	uint64_t bdev_bytes;
@@ -89,12 +95,12 @@ struct pages_snapshot {
 	/* Beyond max_files: charged to a memcg, but the file was not kept. */
 	uint64_t unnamed_bytes;
 	uint64_t n_files; /* distinct files with at least one cached page */
-	/* Pages, of /proc/vmstat around the scan, without swap cache. */
 	/*
 	 * Cgroups and superblocks that were freed before they could be looked at, or are beyond the ceilings (262144, 65535):
 	 * their pages count as charged to the root, and as files of no filesystem.
 	 */
 	uint64_t memcgs_unresolved, supers_unresolved;
+	/* Pages, of /proc/vmstat around the scan, without swap cache. */
 	uint64_t nr_file_pages_before, nr_file_pages_after;
 
 	/*
@@ -125,6 +131,13 @@ struct pages_opts {
 	/* 0: none. Checked between calls of the scan; what was seen until then is resolved and is the result. */
 	uint64_t cpu_budget_ns;
 	uint64_t max_files; /* 0: PAGES_MAX_FILES */
+	/*
+	 * Only pages charged to these memory cgroups themselves (pages_memcg.id; below them is not included; 0: charged to
+	 * none); in any order, at most PAGES_MAX_MEMCG_IDS. Of the others nothing leaves the kernel. An id that nobody has
+	 * matches nothing: when none does, the snapshot is empty and that is no error. 0 ids: everything.
+	 */
+	const uint64_t *memcg_ids;
+	size_t n_memcg_ids;
 	/* Called between calls about every 200 ms; NULL is fine. */
 	void (*progress)(void *arg, unsigned int permille);
 	void *arg;
@@ -132,6 +145,9 @@ struct pages_opts {
 
 /* Ceiling of opts->top. What users may ask for is less; each file costs a BPF call of some microseconds. */
 #define PAGES_MAX_TOP 131072u
+
+/* Ceiling of opts->n_memcg_ids. */
+#define PAGES_MAX_MEMCG_IDS 4096u
 
 /* Ceiling of distinct files held during a scan, at 32 to 64 bytes each. */
 #define PAGES_MAX_FILES ((uint64_t)1 << 20)
@@ -149,7 +165,7 @@ int pages_probe(const struct root *proc, struct err *err);
 
 /*
  * Scans and resolves. proc is the host's /proc. Nothing stays loaded or open afterwards. Errors: what pages_probe() says,
- * -EIO when the kernel's structures do not validate, and the load's own error.
+ * -EIO when the kernel's structures do not validate, -EINVAL when opts are out of range, and the load's own error.
  */
 int pages_scan(const struct root *proc, const struct pages_opts *opts, struct pages_snapshot **ret,
 	       struct err *err);

@@ -51,7 +51,8 @@ enum pages_program {
 	PAGES_PROGRAM_ZONES,
 };
 
-int pages_kernel_load(struct pages_kernel *k, struct err *err);
+/* With ids (n of them, at most PAGES_MAX_MEMCG_IDS, in any order) the scan logs pages of these memory cgroups only. */
+int pages_kernel_load(struct pages_kernel *k, const uint64_t *ids, size_t n, struct err *err);
 void pages_kernel_unload(struct pages_kernel *k);
 /* Runs a program once. Returns its CPU time in ns, or -errno. */
 int64_t pages_kernel_run(struct pages_kernel *k, enum pages_program program);

@@ -2,6 +2,7 @@
 /* The BPF object: whether it can be loaded, loading it, running its programs. */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -97,7 +98,26 @@ __attribute__((format(printf, 2, 0))) static int keep_complaint(enum libbpf_prin
 	return 0;
 }
 
-int pages_kernel_load(struct pages_kernel *k, struct err *err)
+_Static_assert(PAGES_MAX_MEMCG_IDS == PAGES_WANTED, "the ids of a filter fit");
+
+static int by_id(const void *a, const void *b)
+{
+	const __u64 *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
+static void set_filter(struct pages_filter *f, const uint64_t *ids, size_t n)
+{
+	/* No kernfs node has the id of all ones. */
+	memset(f->ids, 0xff, sizeof(f->ids));
+	memcpy(f->ids, ids, n * sizeof(*ids));
+	qsort(f->ids, n, sizeof(*f->ids), by_id);
+	f->none_wanted = f->ids[0] == 0;
+	f->last_wanted = f->none_wanted;
+}
+
+int pages_kernel_load(struct pages_kernel *k, const uint64_t *ids, size_t n, struct err *err)
 {
 	libbpf_print_fn_t old = libbpf_set_print(keep_complaint);
 	struct pages_bpf *skel;
@@ -105,16 +125,20 @@ int pages_kernel_load(struct pages_kernel *k, struct err *err)
 
 	complaint[0] = '\0';
 	skel = pages_bpf__open();
-	if (!skel)
+	if (!skel) {
 		r = -errno;
-	else
+	} else {
+		skel->rodata->filter_on = n > 0;
 		r = pages_bpf__load(skel);
+	}
 	(void)libbpf_set_print(old);
 	if (r < 0) {
 		pages_bpf__destroy(skel);
 		return err_set(err, -r, "cannot load the page scan (%s)",
 			       complaint[0] ? complaint : "no reason given");
 	}
+	if (n > 0)
+		set_filter(&skel->bss->filter, ids, n);
 	k->skel = skel;
 	return 0;
 }

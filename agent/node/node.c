@@ -7,6 +7,7 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "kube/watch.h"
+#include "node/births.h"
 #include "node/task.h"
 #include "node/worker.h"
 
@@ -15,6 +16,7 @@ struct node {
 	struct kube_client *client;
 	const struct host *host;
 	struct worker *worker;
+	struct births *births;
 	struct kube_watch *watch;
 	struct map tasks;    /* of diagnoses by name */
 	char running[64];    /* the diagnosis whose run the worker has; "": none */
@@ -134,7 +136,12 @@ static void on_list_end(void *arg)
 	map_sweep(&node->tasks, is_unseen);
 }
 
-int node_new(struct loop *loop, struct kube_client *client, const struct host *host,
+static void on_births(void *arg)
+{
+	worker_refresh(((struct node *)arg)->worker);
+}
+
+int node_new(struct loop *loop, struct kube_client *client, const struct worker_opts *worker_opts,
 	     struct node **ret, struct err *err)
 {
 	struct node *node = xcalloc(1, sizeof(*node));
@@ -147,11 +154,13 @@ int node_new(struct loop *loop, struct kube_client *client, const struct host *h
 
 	node->loop = loop;
 	node->client = client;
-	node->host = host;
+	node->host = worker_opts->host;
 	node->tasks = (struct map)MAP_INIT(task_free);
-	r = worker_new(host, &node->worker, err);
+	r = worker_new(worker_opts, &node->worker, err);
 	if (r == 0)
 		r = loop_watch_fd(loop, worker_fd(node->worker), on_worker, node);
+	if (r == 0)
+		r = births_new(loop, &node->host->cgroups, on_births, node, &node->births, err);
 	if (r < 0) {
 		node_free(node);
 		return r;
@@ -166,6 +175,7 @@ void node_free(struct node *node)
 	if (!node)
 		return;
 	kube_watch_free(node->watch);
+	births_free(node->births);
 	map_done(&node->tasks);
 	if (node->worker)
 		loop_unwatch_fd(node->loop, worker_fd(node->worker));

@@ -13,11 +13,12 @@
 #include "instruments/host.h"
 #include "kube/client.h"
 #include "kube/loop.h"
+#include "node/worker.h"
 
 struct node;
 
-/* All borrowed; they must outlive the node. Starts watching at once. */
-int node_new(struct loop *loop, struct kube_client *client, const struct host *host,
+/* loop and client are borrowed and must outlive the node, as what opts points to. Starts watching at once. */
+int node_new(struct loop *loop, struct kube_client *client, const struct worker_opts *opts,
 	     struct node **ret, struct err *err);
 void node_free(struct node *node);
 

@@ -8,11 +8,14 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "base/mem.h"
+#include "identity/history.h"
+#include "identity/pods.h"
 #include "run/run.h"
 
 struct worker {
-	const struct host *host;
+	struct worker_opts opts;
 	pthread_t thread;
 	int fd;
 	pthread_mutex_t lock;
@@ -21,54 +24,101 @@ struct worker {
 	struct spec *spec; /* the job; NULL: none */
 	char run_id[64];
 	bool running;
+	bool refresh;
 	bool stop;
 	cJSON *result;
 };
 
+static void save_history(struct worker *worker)
+{
+	struct err err = {0};
+
+	if (worker->opts.history_file && worker->opts.identity.history &&
+	    history_save(worker->opts.identity.history, worker->opts.history_file, &err) < 0)
+		log_warn("names of pods that are gone are not kept: %s", err.msg);
+}
+
 static cJSON *execute(struct worker *worker, const struct spec *spec)
 {
-	const struct run_opts opts = {.host = worker->host, .run_id = worker->run_id};
+	const struct run_opts opts = {.host = worker->opts.host,
+				      .identity = worker->opts.identity,
+				      .run_id = worker->run_id};
 	struct report *report = run_execute(spec, &opts);
 	cJSON *tree = report_to_tree(report);
 
 	report_free(report);
+	save_history(worker);
 	return tree;
+}
+
+static void refresh(struct worker *worker)
+{
+	const struct pods_opts opts = {worker->opts.host, worker->opts.identity.cri_socket,
+				       worker->opts.identity.kubelet,
+				       worker->opts.identity.history};
+	struct pods *pods = NULL;
+
+	if (pods_read(&opts, &pods, NULL) < 0)
+		return;
+	log_debug("%zu cgroups of pods and units", pods->n);
+	pods_free(pods);
+	save_history(worker);
+}
+
+/* A job was run and its result waits. Called and returns with the lock held. */
+static void run_job(struct worker *worker, struct spec *spec)
+{
+	const uint64_t one = 1;
+	cJSON *tree;
+
+	(void)pthread_mutex_unlock(&worker->lock);
+	tree = execute(worker, spec);
+	spec_free(spec);
+	(void)pthread_mutex_lock(&worker->lock);
+	worker->result = tree;
+	worker->running = false;
+	/* An eventfd's counter cannot overflow by ones. */
+	if (write(worker->fd, &one, sizeof(one)) != (ssize_t)sizeof(one))
+		worker->stop = true;
 }
 
 static void *worker_main(void *arg)
 {
 	struct worker *worker = arg;
-	const uint64_t one = 1;
 
 	(void)pthread_mutex_lock(&worker->lock);
 	while (!worker->stop) {
 		struct spec *spec = take_ptr(worker->spec);
-		cJSON *tree;
 
-		if (!spec) {
+		if (spec) {
+			run_job(worker, spec);
+		} else if (worker->refresh) {
+			worker->refresh = false;
+			(void)pthread_mutex_unlock(&worker->lock);
+			refresh(worker);
+			(void)pthread_mutex_lock(&worker->lock);
+		} else {
 			(void)pthread_cond_wait(&worker->wake, &worker->lock);
-			continue;
 		}
-		(void)pthread_mutex_unlock(&worker->lock);
-		tree = execute(worker, spec);
-		spec_free(spec);
-		(void)pthread_mutex_lock(&worker->lock);
-		worker->result = tree;
-		worker->running = false;
-		/* An eventfd's counter cannot overflow by ones. */
-		if (write(worker->fd, &one, sizeof(one)) != (ssize_t)sizeof(one))
-			worker->stop = true;
 	}
 	(void)pthread_mutex_unlock(&worker->lock);
 	return NULL;
 }
 
-int worker_new(const struct host *host, struct worker **ret, struct err *err)
+void worker_refresh(struct worker *worker)
+{
+	(void)pthread_mutex_lock(&worker->lock);
+	worker->refresh = true;
+	(void)pthread_cond_signal(&worker->wake);
+	(void)pthread_mutex_unlock(&worker->lock);
+}
+
+int worker_new(const struct worker_opts *opts, struct worker **ret, struct err *err)
 {
 	struct worker *worker = xcalloc(1, sizeof(*worker));
 	int r;
 
-	worker->host = host;
+	worker->opts = *opts;
 	worker->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (worker->fd < 0) {
 		r = err_set(err, errno, "eventfd");

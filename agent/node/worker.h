@@ -9,13 +9,19 @@
 #include <stdbool.h>
 
 #include "base/tree.h"
+#include "checks/sources.h"
 #include "instruments/host.h"
 #include "spec/spec.h"
 
 struct worker;
 
-/* host is borrowed and must outlive the worker. */
-int worker_new(const struct host *host, struct worker **ret, struct err *err);
+struct worker_opts {
+	const struct host *host; /* borrowed; must outlive the worker, as what identity points to */
+	struct identity_opts identity; /* its history is the worker's from now on */
+	const char *history_file;      /* saved after what changes it; NULL: not */
+};
+
+int worker_new(const struct worker_opts *opts, struct worker **ret, struct err *err);
 /* Waits for the job that is running (a window can last 10 minutes), then frees. */
 void worker_free(struct worker *worker);
 
@@ -24,6 +30,11 @@ int worker_fd(const struct worker *worker);
 bool worker_idle(const struct worker *worker);
 /* Hands a job over; spec becomes the worker's. The worker must be idle. */
 void worker_start(struct worker *worker, struct spec *spec, const char *run_id);
+/*
+ * Asks for the names of pods soon, between jobs, so that the history knows them before they are gone. May be called at any
+ * time; several calls before it happens are one.
+ */
+void worker_refresh(struct worker *worker);
 /* The report of the last job, or NULL when none waits; the caller frees it with cJSON_Delete(). */
 cJSON *worker_take(struct worker *worker);
 

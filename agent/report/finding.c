@@ -121,8 +121,7 @@ void finding_to_tree(const struct finding *finding, const char *node_name, cJSON
 	tree_add_str(object, "severity", severity_names[finding->severity]);
 	tree_add_str(object, "reason", finding->reason);
 	subject = tree_add_object(object, "subject");
-	owner_add(&finding->subject, subject);
-	cJSON_DeleteItemFromObjectCaseSensitive(subject, "dying");
+	owner_add_subject(&finding->subject, subject);
 	tree_add_str(subject, "node", node_name);
 	tree_add_text(object, "message", finding->message, 512);
 	tree_add_u64(object, "bytes", finding->bytes);

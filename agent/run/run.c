@@ -72,7 +72,9 @@ static void collect(struct runner *runner, const struct check_env *env)
 
 	if (runner->check->stop)
 		runner->check->stop(runner->self);
-	if (r < 0)
+	if (r == -ENODATA) /* nothing here is meant: an answer, not a failure */
+		end_with(runner->result, CHECK_COMPLETE, "NoMatchingPods", err.msg);
+	else if (r < 0)
 		end_with(runner->result, CHECK_FAILED, "ScanFailed", err.msg);
 	runner->result->duration_ms = (clock_mono_ns() - start_ns) / NSEC_PER_MSEC;
 	runner->result->cpu_ms = (clock_thread_cpu_ns() - start_cpu_ns) / NSEC_PER_MSEC;
@@ -111,6 +113,8 @@ struct report *run_execute(const struct spec *spec, const struct run_opts *opts)
 	struct runner runners[CHECK_TYPES] = {{0}};
 	const struct sources_opts sources_opts = {
 		.host = opts->host,
+		.spec = spec,
+		.identity = opts->identity,
 		.top = spec->top,
 		.cpu_budget_ns = spec->cpu_budget_ms * NSEC_PER_MSEC,
 		.progress = opts->progress,

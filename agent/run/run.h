@@ -12,6 +12,7 @@
 
 struct run_opts {
 	const struct host *host;
+	struct identity_opts identity;
 	const char *run_id; /* NULL or "": without a cluster */
 	/* Called now and then; NULL is fine. */
 	void (*progress)(void *arg, const char *what, unsigned int permille);

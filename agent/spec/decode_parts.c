@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The parts of a spec that are more than one value: target, checks, thresholds. */
+#include <stdbool.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -28,13 +29,87 @@ static void decode_node_selector(struct decoder *d, const struct field *field, c
 	d->spec->node_selector = cJSON_Duplicate(item, true);
 }
 
+static void decode_namespaces(struct decoder *d, const struct field *field, const cJSON *item,
+			      const char *path)
+{
+	const cJSON *name;
+
+	(void)field;
+	if (!cJSON_IsArray(item) || cJSON_GetArraySize(item) > 64) {
+		decode_fault(d, path, item, "must be a list of at most 64 namespaces");
+		return;
+	}
+	cJSON_ArrayForEach (name, item) {
+		if (!cJSON_IsString(name) || !*name->valuestring ||
+		    strlen(name->valuestring) > 63) {
+			decode_fault(d, path, name, "must be names of 1 to 63 characters");
+			return;
+		}
+	}
+	/* An empty list is no restriction. */
+	if (item->child && !d->spec->namespaces)
+		d->spec->namespaces = cJSON_Duplicate(item, true);
+}
+
+static bool is_requirement(const cJSON *item)
+{
+	const char *op = tree_str_or_empty(item, "operator");
+	bool takes_values = strcmp(op, "In") == 0 || strcmp(op, "NotIn") == 0;
+	bool has_values = cJSON_GetArraySize(tree_member(item, "values")) > 0;
+
+	if (!takes_values && strcmp(op, "Exists") != 0 && strcmp(op, "DoesNotExist") != 0)
+		return false;
+	return tree_str(item, "key") && takes_values == has_values;
+}
+
+static void decode_pod_selector(struct decoder *d, const struct field *field, const cJSON *item,
+				const char *path)
+{
+	const cJSON *labels = tree_member(item, "matchLabels");
+	const cJSON *list = tree_member(item, "matchExpressions"), *entry;
+	bool good = cJSON_IsObject(item) && (!labels || cJSON_IsObject(labels)) &&
+		    (!list || cJSON_IsArray(list));
+
+	(void)field;
+	cJSON_ArrayForEach (entry, labels)
+		good &= cJSON_IsString(entry);
+	cJSON_ArrayForEach (entry, list)
+		good &= is_requirement(entry);
+	cJSON_ArrayForEach (entry, item)
+		good &= entry == labels || entry == list || d->mode == SPEC_FROM_API;
+	if (!good) {
+		decode_fault(d, path, item,
+			     "must be a label selector: matchLabels (a mapping), matchExpressions "
+			     "(key, operator In, NotIn, Exists or DoesNotExist, values)");
+		return;
+	}
+	if (!d->spec->pod_selector && (cJSON_GetArraySize(labels) || cJSON_GetArraySize(list)))
+		d->spec->pod_selector = cJSON_Duplicate(item, true);
+}
+
+static const struct field pod_fields[] = {
+	{"namespace", decode_string, offsetof(struct spec, pod_namespace), 1, 63,
+	 "must be a namespace of 1 to 63 characters"},
+	{"name", decode_string, offsetof(struct spec, pod_name), 1, 253,
+	 "must be a pod's name of 1 to 253 characters"},
+};
+
+static void decode_pod(struct decoder *d, const struct field *field, const cJSON *item,
+		       const char *path)
+{
+	(void)field;
+	decode_object(d, pod_fields, ARRAY_SIZE(pod_fields), item, path);
+	if (cJSON_IsObject(item) && (!tree_member(item, "namespace") || !tree_member(item, "name")))
+		decode_fault(d, path, item, "must have namespace and name");
+}
+
 static const struct field target_fields[] = {
 	{"nodeName", decode_string, offsetof(struct spec, node_name), 1, 253,
 	 "must be a node's name of 1 to 253 characters"},
 	{"nodeSelector", decode_node_selector},
-	{"namespaces", decode_presence, offsetof(struct spec, pod_target)},
-	{"podSelector", decode_presence, offsetof(struct spec, pod_target)},
-	{"pod", decode_presence, offsetof(struct spec, pod_target)},
+	{"namespaces", decode_namespaces},
+	{"podSelector", decode_pod_selector},
+	{"pod", decode_pod},
 };
 
 void decode_target(struct decoder *d, const struct field *field, const cJSON *item,
@@ -45,6 +120,10 @@ void decode_target(struct decoder *d, const struct field *field, const cJSON *it
 	if (d->spec->node_name && d->spec->node_selector)
 		faults_add(d->faults, "spec.target.nodeSelector", NULL,
 			   "may not be set together with spec.target.nodeName; set only one");
+	if (d->spec->pod_name && (d->spec->node_name || d->spec->node_selector ||
+				  d->spec->namespaces || d->spec->pod_selector))
+		faults_add(d->faults, "spec.target.pod", NULL,
+			   "excludes nodeName, nodeSelector, namespaces and podSelector");
 }
 
 static void decode_check(struct decoder *d, const cJSON *item, const char *path)

@@ -57,6 +57,10 @@ void spec_free(struct spec *spec)
 	free(spec->node_name);
 	free(spec->schedule);
 	cJSON_Delete(spec->node_selector);
+	cJSON_Delete(spec->namespaces);
+	cJSON_Delete(spec->pod_selector);
+	free(spec->pod_namespace);
+	free(spec->pod_name);
 	free(spec);
 }
 
@@ -110,11 +114,11 @@ int spec_load_file(const char *path, cJSON **ret, struct faults *faults)
 
 int spec_supported(const struct spec *spec, const char **ret_reason, struct err *err)
 {
-	if (spec->pod_target) {
+	if (spec->pod_name) {
 		*ret_reason = "PodTargetNotSupported";
 		return err_say(err, EOPNOTSUPP,
-			       "spec.target: this version diagnoses whole nodes; use nodeName or "
-			       "nodeSelector instead of pod, namespaces and podSelector");
+			       "spec.target.pod: this version does not look up a pod's node; use "
+			       "nodeName with namespaces or podSelector instead");
 	}
 	if (spec->schedule) {
 		*ret_reason = "ScheduleNotSupported";
@@ -129,6 +133,11 @@ int spec_supported(const struct spec *spec, const char **ret_reason, struct err 
 			       "finished diagnoses; remove the field and use kubectl delete");
 	}
 	return 0;
+}
+
+bool spec_limits_pods(const struct spec *spec)
+{
+	return spec->namespaces || spec->pod_selector || spec->pod_name;
 }
 
 bool spec_targets_node(const struct spec *spec, const char *node_name, const cJSON *labels)

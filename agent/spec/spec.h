@@ -60,8 +60,10 @@ struct spec {
 
 	/* Target. Strings are owned and NULL when absent. */
 	char *node_name;
-	cJSON *node_selector; /* object of strings, or NULL */
-	bool pod_target;      /* target.pod, target.namespaces or target.podSelector is set */
+	cJSON *node_selector;		/* object of strings, or NULL */
+	cJSON *namespaces;		/* array of strings, or NULL */
+	cJSON *pod_selector;		/* v1.LabelSelector, or NULL */
+	char *pod_namespace, *pod_name; /* target.pod: both or neither */
 
 	bool explicit_checks; /* false: an empty list, that is every check this version has */
 	bool checks[CHECK_TYPES];
@@ -102,6 +104,9 @@ int spec_load_file(const char *path, cJSON **ret, struct faults *faults);
  * What is valid but beyond this version, as a CamelCase reason and a sentence in err; 0 when all of it can be run.
  */
 int spec_supported(const struct spec *spec, const char **ret_reason, struct err *err);
+
+/* Whether the target names pods: then what is charged to other cgroups is none of the run's business. */
+bool spec_limits_pods(const struct spec *spec);
 
 /* Whether the target covers a node of this name and labels (object of strings, NULL: none). */
 bool spec_targets_node(const struct spec *spec, const char *node_name, const cJSON *labels);

@@ -23,7 +23,7 @@
 
 #define SYS_CACHESTAT	     451
 #define CGROUP2_SUPER_MAGIC_ 0x63677270
-#define PLANTED_MAX	     64
+#define PLANTED_MAX	     4096
 
 /* What plant_clean() removes, last first. */
 static struct {
@@ -241,6 +241,32 @@ static int join_cgroup(const char *cgroup)
 	(void)snprintf(path, sizeof(path), "%s/cgroup.procs", cgroup);
 	(void)snprintf(text, sizeof(text), "%d", getpid());
 	return write_text(path, text);
+}
+
+void plant_charged(const char *const *cgroups, size_t n, const char *dir, size_t bytes)
+{
+	int status = -1;
+	pid_t pid = fork();
+
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		for (size_t i = 0; i < n; i++) {
+			char path[512];
+			int fd;
+
+			(void)snprintf(path, sizeof(path), "%s/%zu", dir, i);
+			if (join_cgroup(cgroups[i]) < 0)
+				_exit(1);
+			fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+			if (fd < 0 || posix_fallocate(fd, 0, (off_t)bytes) != 0)
+				_exit(2);
+			(void)close(fd);
+		}
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	if (status != 0)
+		fail_msg("files charged to %zu cgroups: status %#x", n, (unsigned int)status);
 }
 
 /* Runs in the child; says one byte when the range is held. */

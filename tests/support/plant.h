@@ -47,6 +47,9 @@ void plant_cgroup_remove(const char *dir);
 /* A value of memory.stat, "cache" on v1 and "file" on v2. */
 uint64_t plant_cgroup_cache_bytes(const char *dir);
 
+/* Writes dir/0, dir/1, … of that many bytes each, charged to the first, second, … of the cgroups. Not held. */
+void plant_charged(const char *const *cgroups, size_t n, const char *dir, size_t bytes);
+
 struct plant_child {
 	pid_t pid;
 	int hold; /* closing it ends the child */

@@ -193,7 +193,8 @@ static void what_cannot_run_is_stalled_once(void **state)
 		const char *spec, *reason, *text;
 	} rows[] = {
 		{"{\"schedule\":\"@daily\"}", "ScheduleNotSupported", "schedule"},
-		{"{\"target\":{\"namespaces\":[\"a\"]}}", "PodTargetNotSupported", "nodeName"},
+		{"{\"target\":{\"pod\":{\"namespace\":\"a\",\"name\":\"b\"}}}",
+		 "PodTargetNotSupported", "nodeName"},
 		{"{\"thresholds\":[{\"reason\":\"PageCacheHihg\",\"warning\":\"1%\"}]}",
 		 "InvalidSpec", "PageCacheHihg"},
 	};
