@@ -45,6 +45,13 @@ static void read_owners(const struct check_env *env, struct cache_facts *facts,
 						     pages->memcgs[i].id, pages->memcgs[i].path,
 						     pages->memcgs[i].dying);
 	facts->owners = reading->owners;
+	for (size_t i = 0; i < pages->n_memcgs && !facts->names_missing; i++) {
+		if (reading->owners[i].pod_uid && !reading->owners[i].pod)
+			facts->names_missing = pods && pods->runtime_problem
+						       ? pods->runtime_problem
+						       : "neither the container runtime nor the "
+							 "history knows them";
+	}
 }
 
 /* How the largest payer of a file sees it. */

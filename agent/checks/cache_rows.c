@@ -162,8 +162,10 @@ void cache_add_containers(const struct cache_facts *facts, bool shmem_only, cJSO
 	free(order);
 }
 
-void cache_describe_scan(const struct pages_snapshot *pages, struct check_result *result)
+void cache_describe(const struct cache_facts *facts, struct check_result *result)
 {
+	const struct pages_snapshot *pages = facts->pages;
+
 	result->method = pages->method;
 	result->coverage_permille = pages->coverage_permille;
 	result->bpf_calls = pages->bpf_calls;
@@ -175,5 +177,9 @@ void cache_describe_scan(const struct pages_snapshot *pages, struct check_result
 			       "spec.cpuBudget ran out after %u.%u %% of memory; sums are of that "
 			       "part. Raise cpuBudget to see the rest.",
 			       pages->coverage_permille / 10, pages->coverage_permille % 10);
+	} else if (facts->names_missing) {
+		result->reason = "NamesMissing";
+		(void)snprintf(result->message, sizeof(result->message),
+			       "names of pods are missing: %s", facts->names_missing);
 	}
 }

@@ -27,6 +27,7 @@ struct cache_facts {
 	size_t n_usages;
 	const struct owner *owners;	  /* of pages->memcgs; NULL: cgroups have no names */
 	const struct cache_place *places; /* of pages->files; NULL: nobody asked */
+	const char *names_missing; /* why pods that are charged have no names; NULL: all have */
 	enum cgroup_mode cgroup_mode;
 	const char *cgroup_mount; /* path of the memory controller's mount on the host */
 	uint64_t mem_total_bytes;
@@ -62,7 +63,7 @@ void cache_add_files(const struct cache_facts *facts, bool shmem_only, cJSON *re
 /* The `top` largest memcgs by cached bytes, or by shmem. */
 void cache_add_containers(const struct cache_facts *facts, bool shmem_only, cJSON *result);
 
-/* Copies how the scan went into result: method, coverage, BPF calls, Truncated. */
-void cache_describe_scan(const struct pages_snapshot *pages, struct check_result *result);
+/* Copies how it went into result: method, coverage, BPF calls, Truncated, names that are missing. */
+void cache_describe(const struct cache_facts *facts, struct check_result *result);
 
 #endif

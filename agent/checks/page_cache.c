@@ -75,7 +75,7 @@ void page_cache_judge(const struct cache_facts *facts, struct check_result *resu
 	const struct pages_snapshot *pages = facts->pages;
 	uint64_t page_size = (uint64_t)sysconf(_SC_PAGESIZE);
 
-	cache_describe_scan(pages, result);
+	cache_describe(facts, result);
 	result->result = cJSON_CreateObject();
 	tree_add_u64(result->result, "totalBytes", pages->total_bytes);
 	tree_add_u64(result->result, "nodeCachedBytes", pages->nr_file_pages_after * page_size);

@@ -158,7 +158,7 @@ void shared_memory_judge(const struct cache_facts *facts, struct check_result *r
 {
 	const struct pages_snapshot *pages = facts->pages;
 
-	cache_describe_scan(pages, result);
+	cache_describe(facts, result);
 	result->result = cJSON_CreateObject();
 	tree_add_u64(result->result, "totalBytes", pages->shmem_bytes);
 	tree_add_u64(result->result, "unresolvedBytes", pages->shmem_unresolved_bytes);

@@ -37,24 +37,38 @@ static char *flags_cell(const cJSON *row)
 	return xstrdup(flags);
 }
 
+/* A pod's own cgroup and a pod whose names are unknown have fewer parts. */
+static char *owner_cell(const cJSON *row)
+{
+	const char *ns = tree_str(row, "namespace"), *pod = tree_str(row, "pod"),
+		   *container = tree_str(row, "container");
+
+	if (ns && pod)
+		return container ? xasprintf("%s/%s/%s", ns, pod, container)
+				 : xasprintf("%s/%s", ns, pod);
+	return xstrdup(tree_str_or_empty(row, "cgroup"));
+}
+
 static char *charged_cell(const cJSON *row)
 {
 	const cJSON *list = tree_get(row, "chargedTo");
-	const char *first = tree_str_or_empty(cJSON_GetArrayItem(list, 0), "cgroup");
+	_cleanup_free_ char *first = owner_cell(cJSON_GetArrayItem(list, 0));
 	int n = cJSON_GetArraySize(list);
 
-	return n > 1 ? xasprintf("%s +%d", first, n - 1) : xstrdup(first);
+	return n > 1 ? xasprintf("%s +%d", first, n - 1) : take_ptr(first);
 }
 
 /* A file without a name is shown as device:inode, which identifies it all the same. */
-static char *text_cell(const cJSON *row, const char *key)
+static char *file_cell(const cJSON *row)
 {
-	const char *s = tree_str_or_empty(row, key);
+	const char *path = tree_str(row, "containerPath");
 
-	if (!*s && strcmp(key, "path") == 0)
+	if (!path)
+		path = tree_str_or_empty(row, "path");
+	if (!*path)
 		return xasprintf("(no name) %s:%s", tree_str_or_empty(row, "device"),
 				 tree_str_or_empty(row, "inode"));
-	return xstrdup(s);
+	return xstrdup(path);
 }
 
 static char *cell(const struct column *column, const cJSON *row)
@@ -71,8 +85,12 @@ static char *cell(const struct column *column, const cJSON *row)
 		return flags_cell(row);
 	case COLUMN_CHARGED:
 		return charged_cell(row);
+	case COLUMN_OWNER:
+		return owner_cell(row);
+	case COLUMN_FILE:
+		return file_cell(row);
 	default:
-		return text_cell(row, column->key);
+		return xstrdup(tree_str_or_empty(row, column->key));
 	}
 }
 

@@ -115,6 +115,7 @@ static void add_identity(const struct report *report, cJSON *tree)
 	tree_add_str(object, "version", memdiag_version);
 	tree_add_str(object, "kernel", report->kernel);
 	tree_add_str(object, "cgroup", report->cgroup_mode);
+	tree_add_str(object, "runtime", report->runtime);
 }
 
 cJSON *report_to_tree(const struct report *report)

@@ -33,6 +33,7 @@ struct report {
 	char run_id[64]; /* "" for a run without a cluster */
 	char kernel[128];
 	const char *cgroup_mode;
+	char runtime[128]; /* "containerd 2.1.9"; "": nobody was asked, or answered */
 	time_t start, end;
 	struct check_result results[CHECK_TYPES];
 	size_t n_results;

@@ -4,14 +4,17 @@
 #include "report/render.h"
 
 static const struct column file_columns[] = {
-	{"CACHED", "cachedBytes", COLUMN_BYTES, 7}, {"SIZE", "sizeBytes", COLUMN_BYTES, 7},
-	{"DIRTY", "dirtyBytes", COLUMN_BYTES, 7},   {"FLAGS", NULL, COLUMN_FLAGS, 5},
-	{"FILE", "path", COLUMN_TEXT, 0},	    {"CHARGED TO", NULL, COLUMN_CHARGED, 0},
+	{"CACHED", "cachedBytes", COLUMN_BYTES, 7},
+	{"SIZE", "sizeBytes", COLUMN_BYTES, 7},
+	{"DIRTY", "dirtyBytes", COLUMN_BYTES, 7},
+	{"FLAGS", NULL, COLUMN_FLAGS, 5},
+	{"FILE", NULL, COLUMN_FILE, 0},
+	{"CHARGED TO", NULL, COLUMN_CHARGED, 0},
 };
 
 static const struct column segment_columns[] = {
 	{"MEMORY", "cachedBytes", COLUMN_BYTES, 7}, {"SIZE", "sizeBytes", COLUMN_BYTES, 7},
-	{"FLAGS", NULL, COLUMN_FLAGS, 5},	    {"SEGMENT", "path", COLUMN_TEXT, 0},
+	{"FLAGS", NULL, COLUMN_FLAGS, 5},	    {"SEGMENT", NULL, COLUMN_FILE, 0},
 	{"CHARGED TO", NULL, COLUMN_CHARGED, 0},
 };
 
@@ -22,29 +25,30 @@ static const struct column directory_columns[] = {
 };
 
 static const struct column cache_cgroup_columns[] = {
-	{"CACHED", "bytes", COLUMN_BYTES, 7},	  {"SHMEM", "shmemBytes", COLUMN_BYTES, 7},
-	{"DIRTY", "dirtyBytes", COLUMN_BYTES, 7}, {"FLAGS", NULL, COLUMN_FLAGS, 5},
-	{"CGROUP", "cgroup", COLUMN_TEXT, 0},	  {"LARGEST FILE", "topFile", COLUMN_TEXT, 0},
+	{"CACHED", "bytes", COLUMN_BYTES, 7},		{"SHMEM", "shmemBytes", COLUMN_BYTES, 7},
+	{"DIRTY", "dirtyBytes", COLUMN_BYTES, 7},	{"FLAGS", NULL, COLUMN_FLAGS, 5},
+	{"CONTAINER OR CGROUP", NULL, COLUMN_OWNER, 0}, {"LARGEST FILE", "topFile", COLUMN_TEXT, 0},
 };
 
 static const struct column shmem_cgroup_columns[] = {
 	{"MEMORY", "bytes", COLUMN_BYTES, 7},
 	{"FLAGS", NULL, COLUMN_FLAGS, 5},
-	{"CGROUP", "cgroup", COLUMN_TEXT, 0},
+	{"CONTAINER OR CGROUP", NULL, COLUMN_OWNER, 0},
 	{"LARGEST SEGMENT", "topFile", COLUMN_TEXT, 0},
 };
 
 const struct table tables[] = {
 	{"PageCache", "pageCache.files", "Largest files in the page cache", file_columns,
 	 ARRAY_SIZE(file_columns)},
-	{"PageCache", "pageCache.containers", "Cgroups charged for page cache",
+	{"PageCache", "pageCache.containers", "Containers and cgroups charged for page cache",
 	 cache_cgroup_columns, ARRAY_SIZE(cache_cgroup_columns)},
 	{"SharedMemory", "sharedMemory.files", "Largest segments of shared memory", segment_columns,
 	 ARRAY_SIZE(segment_columns)},
 	{"SharedMemory", "sharedMemory.directories", "Directories of shared memory",
 	 directory_columns, ARRAY_SIZE(directory_columns)},
-	{"SharedMemory", "sharedMemory.containers", "Cgroups charged for shared memory",
-	 shmem_cgroup_columns, ARRAY_SIZE(shmem_cgroup_columns)},
+	{"SharedMemory", "sharedMemory.containers",
+	 "Containers and cgroups charged for shared memory", shmem_cgroup_columns,
+	 ARRAY_SIZE(shmem_cgroup_columns)},
 };
 const size_t n_tables = ARRAY_SIZE(tables);
 

@@ -141,6 +141,9 @@ struct report *run_execute(const struct spec *spec, const struct run_opts *opts)
 		sleep_until(clock_mono_ns() + spec->window_ms * NSEC_PER_MSEC);
 	collect_all(runners, report->n_results, true, &env);
 	collect_all(runners, report->n_results, false, &env);
+	if (sources.pods && sources.pods->runtime)
+		(void)snprintf(report->runtime, sizeof(report->runtime), "%s",
+			       sources.pods->runtime);
 	sources_done(&sources);
 	for (size_t i = 0; i < report->n_results; i++)
 		findings_move(&report->findings, &report->results[i].findings);
