@@ -10,6 +10,7 @@ The tests of test_api need no binary. Whatever is started here ends with this pr
 """
 
 import argparse
+import contextlib
 import importlib
 import pathlib
 import shutil
@@ -24,7 +25,7 @@ sys.path[:0] = [str(HERE), str(ROOT / "hack")]
 
 from kube_harness import ControlPlane, Daemon, HarnessError, clean_environment, exit_on_signals  # noqa: E402
 
-MODULES = ["test_api", "test_diagnosis"]
+MODULES = ["test_api", "test_diagnosis", "test_containers", "test_container_files"]
 NAMESPACE = "memdiag-system"
 
 
@@ -33,7 +34,8 @@ class Bench:
 
     def __init__(self, cluster, binary, folder):
         self.cluster, self.binary, self.folder = cluster, binary, folder
-        self.kubectl, self.get = cluster.kubectl, cluster.get
+        if cluster:
+            self.kubectl, self.get = cluster.kubectl, cluster.get
         self.root = ROOT
         self.daemons = {}
         self._installed = False
@@ -62,7 +64,7 @@ class Bench:
 
     def logs(self):
         """The ends of all logs, for a failure."""
-        daemons = [*self.daemons.values(), self.cluster.apiserver]
+        daemons = [*self.daemons.values(), *([self.cluster.apiserver] if self.cluster else [])]
         return "\n".join(daemon.tail(25 if daemon in self.daemons.values() else 8) for daemon in daemons)
 
 
@@ -148,8 +150,11 @@ def main(argv):
     passed, failed = 0, 0
     try:
         started = time.monotonic()
-        with ControlPlane() as cluster:
-            print(f"control plane ready ({time.monotonic() - started:.1f} s)", flush=True)
+        # Tests of one node alone need none.
+        needed = any(getattr(module, "NEEDS_CLUSTER", True) for module, _tests in suites)
+        with ControlPlane() if needed else contextlib.nullcontext() as cluster:
+            if needed:
+                print(f"control plane ready ({time.monotonic() - started:.1f} s)", flush=True)
             passed, failed = run_all(suites, Bench(cluster, binary, folder))
     except HarnessError as e:
         print(f"FAIL control plane: {e}", flush=True)
