@@ -4,8 +4,11 @@
 Real containerd, overlayfs and cgroups; the kubelet's folder layout is made by hand. Needs root.
 """
 
+import http.server
 import json
+import ssl
 import subprocess
+import threading
 import time
 import uuid
 
@@ -71,12 +74,61 @@ def teardown(_bench):
         subprocess.run(["rm", "-rf", "--one-file-system", folder], check=False)
 
 
-def run(bench, spec=None, socket=None):
+class Kubelet:
+    """Answers GET /pods over TLS as a kubelet would, to who has the token: the real one comes with a cluster."""
+
+    def __init__(self, folder, pod_list):
+        self.ca, self.token = folder / "kubelet.crt", folder / "token"
+        self.token.write_text("let-me-in")
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                        "-keyout", folder / "kubelet.key", "-out", self.ca, "-days", "1", "-subj", "/CN=kubelet",
+                        "-addext", "subjectAltName=IP:127.0.0.1"], check=True, capture_output=True)
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                known = self.headers.get("Authorization") == "Bearer let-me-in"
+                body = json.dumps(pod_list).encode()
+                self.send_response(200 if known and self.path == "/pods" else 401)
+                self.send_header("Content-Type", "application/json")
+                self.end_headers()
+                self.wfile.write(body if known else b"Unauthorized")
+
+            def log_message(self, *_args):
+                pass
+
+        self.server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.ca, folder / "kubelet.key")
+        self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def options(self):
+        return ["--kubelet-url", f"https://127.0.0.1:{self.server.server_port}", "--kubelet-ca", self.ca,
+                "--kubelet-token-file", self.token]
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+def pod_list():
+    """The pods as the kubelet would list them."""
+    return {"apiVersion": "v1", "kind": "PodList", "items": [{
+        "metadata": {"name": pod.name, "namespace": pod.namespace, "uid": pod.uid, "labels": {"app": pod.name}},
+        "spec": {"containers": [{"name": "app", "resources": {"limits": {"memory": "512Mi"}},
+                                 "volumeMounts": [{"name": "access-logs", "mountPath": "/logs"},
+                                                  {"name": "cache", "mountPath": "/cache"}]}],
+                 "volumes": [{"name": "access-logs", "hostPath": {"path": "/somewhere"}}]},
+        "status": {"qosClass": "Burstable", "containerStatuses": [
+            {"name": "app", "containerID": f"containerd://{pod.containers['app']}"}]}} for pod in pods.values()]}
+
+
+def run(bench, spec=None, socket=None, options=()):
     """One report of this host."""
     document = {"apiVersion": "memdiag.io/v1alpha1", "kind": "MemoryDiagnosis",
                 "spec": {"checks": [{"type": "PageCache"}, {"type": "SharedMemory"}], "top": 50, **(spec or {})}}
     done = subprocess.run([bench.binary, "run", "-f", "-", "-o", "json", "--cri-socket", socket or runtime.socket,
-                           "--history-file", runtime.folder / "volumes/history"],
+                           "--history-file", runtime.folder / "volumes/history", *options],
                           input=json.dumps(document), capture_output=True, text=True, timeout=60,
                           env=clean_environment())
     if done.returncode != 0:
@@ -118,6 +170,26 @@ def test_paths_and_volumes(bench):
     containers = check_of(report, "PageCache")["pageCache"]["containers"]
     mine = next(row for row in containers if row.get("pod") == "api-0" and row.get("container") == "app")
     assert mine["namespace"] == "shop" and mine["podUID"] == pods["api-0"].uid, mine
+
+
+def test_kubelet_adds_volumes_and_limits(bench):
+    """The name of a hostPath volume is in no path: only the kubelet has it."""
+    kubelet = Kubelet(runtime.folder / "volumes", pod_list())
+    try:
+        report = run(bench, options=kubelet.options())
+        assert the_file(report, "api-0", "/logs/access.log").get("volume") == "access-logs"
+        listing = json.loads(subprocess.run(
+            [bench.binary, "pods", "-o", "json", "--cri-socket", runtime.socket, *kubelet.options()], check=True,
+            capture_output=True, text=True, timeout=60, env=clean_environment()).stdout)
+        row = next(row for row in listing["pods"] if row.get("pod") == "api-0" and row.get("container") == "app")
+        assert row["source"] == "kubelet" and row["memoryLimitBytes"] == 512 * MIB, row
+        assert "kubeletProblem" not in listing, listing["kubeletProblem"]
+        kubelet.token.write_text("wrong")
+        done = subprocess.run([bench.binary, "pods", "--cri-socket", runtime.socket, *kubelet.options()],
+                              capture_output=True, text=True, timeout=60, env=clean_environment())
+        assert done.returncode == 0 and "401" in done.stderr, done.stderr
+    finally:
+        kubelet.close()
 
 
 def test_same_path_in_two_pods(bench):
@@ -184,5 +256,5 @@ def test_pod_that_is_gone(bench):
     assert payer["dying"] is True, payer
 
 
-TESTS = [test_paths_and_volumes, test_same_path_in_two_pods, test_shared_file_lists_both, test_limited_to_pods,
+TESTS = [test_paths_and_volumes, test_kubelet_adds_volumes_and_limits, test_same_path_in_two_pods, test_shared_file_lists_both, test_limited_to_pods,
          test_no_pod_matches, test_runtime_away, test_pod_that_is_gone]
