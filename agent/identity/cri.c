@@ -13,11 +13,16 @@
 
 uint32_t cri_timeout_ms = CRI_TIMEOUT_MS;
 
+/* As the host has them, and where manifests/base/agent.yaml mounts the host's /run for the agent. */
 static const char *const well_known[] = {
 	"/run/containerd/containerd.sock",
 	"/run/crio/crio.sock",
 	"/run/cri-dockerd.sock",
 	"/run/k3s/containerd/containerd.sock",
+	"/host/run/containerd/containerd.sock",
+	"/host/run/crio/crio.sock",
+	"/host/run/cri-dockerd.sock",
+	"/host/run/k3s/containerd/containerd.sock",
 };
 
 static int call(const char *socket, const char *method, const void *request, size_t request_len,
