@@ -11,6 +11,15 @@ enum {
 	MAX_NAME = 1024, /* bytes of a path in a report */
 };
 
+/* What facts point to. */
+struct cache_reading {
+	struct cgroup_usage *usages;
+	struct owner *owners;
+	size_t n_owners;
+	struct cache_place *places;
+	size_t n_places;
+};
+
 static void read_usages(const struct host *host, struct cache_facts *facts,
 			struct cache_reading *reading)
 {
@@ -97,8 +106,8 @@ static void read_places(const struct check_env *env, struct cache_facts *facts,
 	facts->places = reading->places;
 }
 
-int cache_facts_read(const struct check_env *env, struct cache_facts *facts,
-		     struct cache_reading *reading, struct err *err)
+static int read_facts(const struct check_env *env, struct cache_facts *facts,
+		      struct cache_reading *reading, struct err *err)
 {
 	const struct host *host = env->host;
 	int r;
@@ -120,7 +129,7 @@ int cache_facts_read(const struct check_env *env, struct cache_facts *facts,
 	return 0;
 }
 
-void cache_reading_done(struct cache_reading *reading)
+static void reading_done(struct cache_reading *reading)
 {
 	free(reading->usages);
 	for (size_t i = 0; i < reading->n_owners; i++)
@@ -132,4 +141,19 @@ void cache_reading_done(struct cache_reading *reading)
 	}
 	free(reading->places);
 	memset(reading, 0, sizeof(*reading));
+}
+
+int cache_read_and_judge(const struct check_env *env,
+			 void (*judge)(const struct cache_facts *facts,
+				       struct check_result *result),
+			 struct check_result *result, struct err *err)
+{
+	struct cache_reading reading;
+	struct cache_facts facts;
+	int r = read_facts(env, &facts, &reading, err);
+
+	if (r == 0)
+		judge(&facts, result);
+	reading_done(&reading);
+	return r;
 }

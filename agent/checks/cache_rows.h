@@ -33,22 +33,14 @@ struct cache_facts {
 	uint64_t mem_total_bytes;
 };
 
-/* What facts point to, when it was read and not written by hand. */
-struct cache_reading {
-	struct cgroup_usage *usages;
-	struct owner *owners;
-	size_t n_owners;
-	struct cache_place *places;
-	size_t n_places;
-};
-
 /*
- * Reads what judging needs into facts: usages of the memcgs that can have a finding (at most 64), owners, and places of the
- * files that a container is charged for. The caller releases *reading after judging.
+ * Reads what judging needs (usages of the memcgs that can have a finding, owners, places of the files that a container is
+ * charged for), judges, and releases it.
  */
-int cache_facts_read(const struct check_env *env, struct cache_facts *facts,
-		     struct cache_reading *reading, struct err *err);
-void cache_reading_done(struct cache_reading *reading);
+int cache_read_and_judge(const struct check_env *env,
+			 void (*judge)(const struct cache_facts *facts,
+				       struct check_result *result),
+			 struct check_result *result, struct err *err);
 
 /* The path as a user of the host finds the file, escaped (base/text.h); "" when it has no name. The caller frees it. */
 char *cache_file_name(const struct cache_facts *facts, const struct pages_file *file);

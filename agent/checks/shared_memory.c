@@ -173,15 +173,8 @@ void shared_memory_judge(const struct cache_facts *facts, struct check_result *r
 static int finish(const struct check_env *env, void *self, struct check_result *result,
 		  struct err *err)
 {
-	struct cache_reading reading;
-	struct cache_facts facts;
-	int r = cache_facts_read(env, &facts, &reading, err);
-
 	(void)self;
-	if (r == 0)
-		shared_memory_judge(&facts, result);
-	cache_reading_done(&reading);
-	return r;
+	return cache_read_and_judge(env, shared_memory_judge, result, err);
 }
 
 const struct check check_shared_memory = {
