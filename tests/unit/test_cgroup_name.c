@@ -81,8 +81,8 @@ static const struct {
 	{"/kubepods-pod" UID_ ".slice:cri-containerd:", CGROUP_KIND_POD, UID, "", G, ""},
 	/* k3s. */
 	{"/system.slice/k3s.service", CGROUP_KIND_UNIT, "", "", "", "k3s.service"},
-	{"/system.slice/k3s.service" SLICE "/cri-containerd-" ID_A ".scope",
-	 CGROUP_KIND_CONTAINER, UID, ID_A, BU, ""},
+	{"/system.slice/k3s.service" SLICE "/cri-containerd-" ID_A ".scope", CGROUP_KIND_CONTAINER,
+	 UID, ID_A, BU, ""},
 	{"/k3s", CGROUP_KIND_OTHER, "", "", "", ""},
 	{"/docker/" ID_B "/kubepods/besteffort/pod" UID "/" ID_A, CGROUP_KIND_CONTAINER, UID, ID_A,
 	 BE, ""},
@@ -188,7 +188,8 @@ static char *repeat(const char *before, char c, size_t n, const char *after)
 /* The kernel allows names of 255 bytes, paths as long as it likes; a caller may hand over anything. */
 static void overlong_names(void **state)
 {
-	static const size_t lengths[] = {59, 60, 61, 63, 64, 65, 71, 72, 255, 256, 257, 100000};
+	static const size_t lengths[] = {59, 60,  61,  63,  64,	 65,  71,
+					 72, 247, 248, 255, 256, 257, 100000};
 	struct cgroup_name name;
 
 	(void)state;

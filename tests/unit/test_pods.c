@@ -578,8 +578,10 @@ static void ids_that_appear_twice(void **state)
 	/* In the tree: below another pod's UID, and nested. The id wins. */
 	plain_cgroups(rig);
 	cgroup(rig, IN(UID_B, "02"));
+	cgroup(rig, POD(UID_B));
 	cgroup(rig, IN(UID_A, "02") "/container");
 	plain_pod(rig);
+	sandbox(rig, ID("08"), UID_B, "other", true, NULL);
 	/* From the runtime: the running one counts, whichever comes first. */
 	container(rig, ID("03"), ID("01"), "stale", CRI_EXITED);
 	container(rig, ID("04"), ID("01"), "stale", CRI_EXITED);
@@ -588,6 +590,7 @@ static void ids_that_appear_twice(void **state)
 	cgroup(rig, IN(UID_A, "04"));
 	join(rig, NULL);
 	expect(rig, IN(UID_B, "02"), "cri prod/web-0/app " UID_A " 0 0");
+	expect(rig, POD(UID_B), "cri prod/other/- " UID_B " 0 0");
 	expect(rig, IN(UID_A, "02") "/container", "cri prod/web-0/app " UID_A " 0 0");
 	expect(rig, IN(UID_A, "03"), "cri prod/web-0/proxy " UID_A " 0 0");
 	expect(rig, IN(UID_A, "04"), "cri prod/web-0/now " UID_A " 0 0");
@@ -595,6 +598,13 @@ static void ids_that_appear_twice(void **state)
 	/* From the kubelet: the first pod that has it, or the runtime's. */
 	join(rig, list);
 	expect(rig, IN(UID_A, "02"), "kubelet prod/web-0/app " UID_A " 0 0");
+	expect(rig, POD(UID_B), "kubelet prod/thief/- " UID_B " 0 0");
+	forget_cri(rig);
+	sandbox(rig, ID("01"), UID_A, "web-0", true, NULL);
+	container(rig, ID("02"), ID("01"), "app", CRI_RUNNING);
+	join(rig, list);
+	expect(rig, IN(UID_A, "02"), "kubelet prod/web-0/app " UID_A " 0 0");
+	expect(rig, POD(UID_B), "kubelet prod/thief/- " UID_B " 0 0");
 	forget_cri(rig);
 	join(rig, list);
 	expect(rig, IN(UID_A, "02"), "kubelet prod/web-0/app " UID_A " 0 0");
