@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "checks/check.h"
+#include "checks/memory_breakdown.h"
 #include "checks/page_cache.h"
 #include "checks/shared_memory.h"
 #include "instruments/pages.h"
@@ -13,6 +14,7 @@
 const char *const check_state_names[] = {"Complete", "Truncated", "Skipped", "Failed"};
 
 static const struct check *const checks[] = {
+	&check_memory_breakdown,
 	&check_page_cache,
 	&check_shared_memory,
 };
@@ -37,7 +39,7 @@ const char *check_needs_text(const struct check *check)
 {
 	if (check->needs & NEED_PAGE_SCAN)
 		return "BPF page scan: BTF, CAP_BPF, CAP_PERFMON";
-	return "nothing";
+	return "counters in /proc and the memory controller";
 }
 
 void check_result_done(struct check_result *result)

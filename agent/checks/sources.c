@@ -31,6 +31,14 @@ static void on_pages_progress(void *arg, unsigned int permille)
 	sources->opts.progress(sources->opts.arg, "page cache", permille);
 }
 
+bool sources_means_pod(const struct spec *spec, const struct pod_cgroup *item)
+{
+	if (spec->pod_name)
+		return item->ns && item->pod && strcmp(item->ns, spec->pod_namespace) == 0 &&
+		       strcmp(item->pod, spec->pod_name) == 0;
+	return pod_matches(item, spec->namespaces, spec->pod_selector);
+}
+
 /* The cgroups of the pods that the spec means. The caller frees *ret. */
 static int select_cgroups(struct sources *sources, uint64_t **ret, size_t *ret_n, struct err *err)
 {
@@ -44,7 +52,7 @@ static int select_cgroups(struct sources *sources, uint64_t **ret, size_t *ret_n
 		return r;
 	ids = xcalloc(pods->n, sizeof(*ids));
 	for (size_t i = 0; i < pods->n; i++) {
-		if (pod_matches(&pods->items[i], spec->namespaces, spec->pod_selector))
+		if (sources_means_pod(spec, &pods->items[i]))
 			ids[n++] = pods->items[i].cgroup_id;
 	}
 	if (n == 0) {

@@ -59,6 +59,8 @@ void sources_done(struct sources *sources);
  * there are none on this node.
  */
 int sources_pages(struct sources *sources, const struct pages_snapshot **ret, struct err *err);
+/* Whether the spec's target means this cgroup's pod; true for all when it names none. */
+bool sources_means_pod(const struct spec *spec, const struct pod_cgroup *item);
 int sources_pods(struct sources *sources, const struct pods **ret, struct err *err);
 /* NULL: the cgroup's processes see what the host sees, or there are none. */
 const struct container_view *sources_view(struct sources *sources, const char *cgroup);

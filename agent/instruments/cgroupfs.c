@@ -7,7 +7,6 @@
 #include <sys/stat.h>
 
 #include "base/mem.h"
-#include "base/num.h"
 
 /* memory.stat has about 60 lines of at most 60 bytes. */
 #define STAT_MAX ((size_t)64 << 10)
@@ -72,25 +71,6 @@ static uint64_t read_value(const struct cgroupfs *cg, const char *path, const ch
 	return root_read_u64(&cg->memory, rel, &v, NULL) < 0 ? UINT64_MAX : v;
 }
 
-/* The value of "key N" in memory.stat; 0 when it is missing. */
-static uint64_t stat_value(const char *stat, const char *key)
-{
-	size_t n = strlen(key);
-
-	for (const char *line = stat; line && *line; line = strchr(line, '\n')) {
-		char digits[24] = "";
-		uint64_t v;
-
-		line += *line == '\n';
-		if (strncmp(line, key, n) != 0 || line[n] != ' ')
-			continue;
-		memcpy(digits, line + n + 1, strnlen(line + n + 1, sizeof(digits) - 1));
-		digits[strspn(digits, "0123456789")] = '\0';
-		return num_u64(digits, 0, UINT64_MAX, &v) < 0 ? 0 : v;
-	}
-	return 0;
-}
-
 static uint64_t smallest_limit(const struct cgroupfs *cg, const char *rel, bool v2)
 {
 	_cleanup_free_ char *path = xstrdup(rel);
@@ -109,8 +89,51 @@ static uint64_t smallest_limit(const struct cgroupfs *cg, const char *rel, bool 
 	return limit >= (UINT64_MAX >> 2) ? UINT64_MAX : limit;
 }
 
-int cgroupfs_usage(const struct cgroupfs *cg, const char *path, struct cgroup_usage *ret,
-		   struct err *err)
+#define STAT(key, member)                                           \
+	{                                                           \
+		key, offsetof(struct cgroup_stat, member), 1, false \
+	}
+
+/* v1 has each counter twice; "total_" is the one with the subtree. */
+static const struct keyvalue_field v1_fields[] = {
+	STAT("total_rss", anon),
+	STAT("total_cache", cache),
+	STAT("total_shmem", shmem),
+	STAT("total_active_file", active_file),
+	STAT("total_inactive_file", inactive_file),
+	STAT("total_active_anon", active_anon),
+	STAT("total_inactive_anon", inactive_anon),
+	STAT("total_dirty", dirty),
+};
+
+static const struct keyvalue_field v2_fields[] = {
+	STAT("anon", anon),
+	STAT("file", cache),
+	STAT("shmem", shmem),
+	STAT("active_file", active_file),
+	STAT("inactive_file", inactive_file),
+	STAT("active_anon", active_anon),
+	STAT("inactive_anon", inactive_anon),
+	STAT("file_dirty", dirty),
+	STAT("kernel", kernel), /* since 5.18 */
+	STAT("slab_reclaimable", slab_reclaimable),
+	STAT("slab_unreclaimable", slab_unreclaimable),
+	STAT("sock", socket),
+};
+
+void cgroupfs_parse_stat(const char *text, bool v2, struct cgroup_stat *ret,
+			 struct parse_notes *notes)
+{
+	if (v2)
+		keyvalue_parse(text, "memory.stat", v2_fields, ARRAY_SIZE(v2_fields), ret, NULL,
+			       notes);
+	else
+		keyvalue_parse(text, "memory.stat", v1_fields, ARRAY_SIZE(v1_fields), ret, NULL,
+			       notes);
+}
+
+int cgroupfs_stat(const struct cgroupfs *cg, const char *path, struct cgroup_stat *ret,
+		  struct parse_notes *notes, struct err *err)
 {
 	const char *rel = path + strspn(path, "/");
 	_cleanup_free_ char *stat_path = xasprintf("%s/memory.stat", *rel ? rel : ".");
@@ -120,9 +143,30 @@ int cgroupfs_usage(const struct cgroupfs *cg, const char *path, struct cgroup_us
 
 	if (r < 0)
 		return r;
-	ret->inactive_file = stat_value(text.data, v2 ? "inactive_file" : "total_inactive_file");
+	memset(ret, 0, sizeof(*ret));
+	cgroupfs_parse_stat(text.data ? text.data : "", v2, ret, notes);
 	ret->usage = read_value(cg, rel, v2 ? "memory.current" : "memory.usage_in_bytes");
-	ret->high = v2 ? read_value(cg, rel, "memory.high") : UINT64_MAX;
+	if (!v2) {
+		uint64_t kernel = read_value(cg, rel, "memory.kmem.usage_in_bytes");
+
+		ret->kernel = kernel == UINT64_MAX ? 0 : kernel;
+	}
 	ret->limit = smallest_limit(cg, rel, v2);
+	return 0;
+}
+
+int cgroupfs_usage(const struct cgroupfs *cg, const char *path, struct cgroup_usage *ret,
+		   struct err *err)
+{
+	const char *rel = path + strspn(path, "/");
+	struct cgroup_stat stat;
+	int r = cgroupfs_stat(cg, path, &stat, NULL, err);
+
+	if (r < 0)
+		return r;
+	ret->inactive_file = stat.inactive_file;
+	ret->usage = stat.usage;
+	ret->high = cg->mode == CGROUP_V2 ? read_value(cg, rel, "memory.high") : UINT64_MAX;
+	ret->limit = stat.limit;
 	return 0;
 }

@@ -10,6 +10,7 @@
 
 #include "base/err.h"
 #include "base/root.h"
+#include "instruments/keyvalue.h"
 
 enum cgroup_mode {
 	CGROUP_NONE, /* no memory controller */
@@ -43,6 +44,23 @@ struct cgroup_usage {
 	uint64_t limit;	       /* the smallest of its own and its ancestors' */
 	uint64_t high;	       /* v2: its own memory.high */
 };
+
+/* What a cgroup's memory is, subtree included; bytes. 0 where the kernel has no such counter. */
+struct cgroup_stat {
+	uint64_t usage;
+	uint64_t anon, cache; /* cache: files and shmem */
+	uint64_t shmem, active_file, inactive_file, inactive_anon, active_anon, dirty;
+	uint64_t kernel;				       /* all kernel memory charged to it */
+	uint64_t slab_reclaimable, slab_unreclaimable, socket; /* v2 only */
+	uint64_t limit; /* the smallest of its own and its ancestors'; UINT64_MAX: none */
+};
+
+/* One read of memory.stat, which makes the kernel sum its per-CPU counters up. -ENOENT: the cgroup is gone. */
+int cgroupfs_stat(const struct cgroupfs *cg, const char *path, struct cgroup_stat *ret,
+		  struct parse_notes *notes, struct err *err);
+/* Pure, for tests and fuzzing. */
+void cgroupfs_parse_stat(const char *text, bool v2, struct cgroup_stat *ret,
+			 struct parse_notes *notes);
 
 /* path as struct pages_memcg has it ("/", "/kubepods/…"). -ENOENT: the cgroup is gone. */
 int cgroupfs_usage(const struct cgroupfs *cg, const char *path, struct cgroup_usage *ret,

@@ -7,30 +7,20 @@
 #include <string.h>
 #include <sys/utsname.h>
 
-#include "base/num.h"
+#include "instruments/meminfo.h"
 
-/* MemTotal is in "kB", which the kernel means as KiB. */
 static int read_mem_total(struct host *host, struct err *err)
 {
 	_cleanup_buf_ struct buf text = BUF_INIT(64 << 10);
-	static const char key[] = "MemTotal:";
-	char digits[24] = "";
-	const char *at;
-	uint64_t kib;
+	struct meminfo info = {0};
 	int r = root_read(&host->proc, "meminfo", &text, err);
 
 	if (r < 0)
 		return r;
-	at = text.data ? strstr(text.data, key) : NULL;
-	if (at) {
-		at += sizeof(key) - 1;
-		at += strspn(at, " ");
-		memcpy(digits, at, strnlen(at, sizeof(digits) - 1));
-		digits[strspn(digits, "0123456789")] = '\0';
-	}
-	if (num_u64(digits, 1, UINT64_MAX >> 10, &kib) < 0)
+	meminfo_parse(text.data ? text.data : "", &info, NULL);
+	if (info.total == 0)
 		return err_say(err, EIO, "%s/meminfo has no MemTotal", host->proc.path);
-	host->mem_total_bytes = kib << 10;
+	host->mem_total_bytes = info.total;
 	return 0;
 }
 

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "base/num.h"
 #include "base/text.h"
+#include "report/breakdown.h"
 
 enum { GAP = 2, MIN_TEXT = 16 };
 
@@ -257,6 +258,7 @@ static void put_check(const cJSON *check, struct buf *out)
 	if (tree_str(check, "message"))
 		put_wrapped(out, tree_str(check, "message"), 2);
 	put_totals(check, type, out);
+	render_breakdown(check, out);
 	for (size_t i = 0; i < n_tables; i++) {
 		if (strcmp(tables[i].check, type) == 0)
 			put_table(&tables[i], tree_get(check, tables[i].list), out);

@@ -37,7 +37,21 @@ static const struct column shmem_cgroup_columns[] = {
 	{"LARGEST SEGMENT", "topFile", COLUMN_TEXT, 0},
 };
 
+static const struct column usage_columns[] = {
+	{"USAGE", "usageBytes", COLUMN_BYTES, 6},
+	{"WORKSET", "workingSetBytes", COLUMN_BYTES, 7},
+	{"ANON", "anonBytes", COLUMN_BYTES, 6},
+	{"CACHE", "pageCacheBytes", COLUMN_BYTES, 6},
+	{"SHMEM", "shmemBytes", COLUMN_BYTES, 6},
+	{"DIRTY", "dirtyBytes", COLUMN_BYTES, 6},
+	{"KERNEL", "kernelBytes", COLUMN_BYTES, 6},
+	{"LIMIT", "limitBytes", COLUMN_BYTES, 6},
+	{"CONTAINER OR UNIT", NULL, COLUMN_OWNER, 0},
+};
+
 const struct table tables[] = {
+	{"MemoryBreakdown", "memoryBreakdown.pods", "Containers and units by usage", usage_columns,
+	 ARRAY_SIZE(usage_columns)},
 	{"PageCache", "pageCache.files", "Largest files in the page cache", file_columns,
 	 ARRAY_SIZE(file_columns)},
 	{"PageCache", "pageCache.containers", "Containers and cgroups charged for page cache",
@@ -53,6 +67,10 @@ const struct table tables[] = {
 const size_t n_tables = ARRAY_SIZE(tables);
 
 const struct total totals[] = {
+	{"MemoryBreakdown", "memoryBreakdown.node.totalBytes", "in all", true},
+	{"MemoryBreakdown", "memoryBreakdown.node.availableBytes", "available", true},
+	{"MemoryBreakdown", "memoryBreakdown.node.dirtyBytes", "dirty", true},
+	{"MemoryBreakdown", "memoryBreakdown.node.swapUsedBytes", "swapped out", true},
 	{"PageCache", "pageCache.totalBytes", "in the page cache", true},
 	{"PageCache", "pageCache.distinctFiles", "files", false},
 	{"PageCache", "pageCache.shmemBytes", "shared memory", true},
