@@ -198,6 +198,19 @@ def test_one_shot(bench):
             f"{page_cache['totalBytes']} seen, {page_cache['nodeCachedBytes']} by the kernel"
 
 
+def test_every_check(bench):
+    """An empty list is every check; the server has a place for all that they report."""
+    diagnose(bench, "everything", {"target": {"nodeName": "e2e-a"}, "window": "1s", "cpuBudget": "1m"})
+    report = bench.get("memreport", "everything.e2e-a")
+    kinds = {check["type"]: check["state"] for check in report["checks"]}
+    assert {"MemoryBreakdown", "PageCache", "SharedMemory"} <= set(kinds), kinds
+    assert set(kinds.values()) <= {"Complete", "Truncated"}, kinds
+    node = result(report, "MemoryBreakdown")["node"]
+    assert sum(line["bytes"] for line in node["lines"]) == node["totalBytes"], node
+    for check in report["checks"]:
+        assert check["type"][0].lower() + check["type"][1:] in check, f"{check['type']} has no result: {check}"
+
+
 def test_findings_and_hints(bench):
     low = {"thresholds": [{"reason": reason, "warning": "1Mi"} for reason in ("PageCacheHigh", "SharedMemoryHigh")]}
     with Planted(disk_folder(bench), "file", PLANTED_FILE), Planted("/dev/shm", "shm", PLANTED_SHM):
@@ -336,6 +349,7 @@ def test_sigterm(bench):
 
 TESTS = [
     test_one_shot,
+    test_every_check,
     test_findings_and_hints,
     test_no_findings,
     test_two_nodes,
