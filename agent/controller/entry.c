@@ -17,6 +17,14 @@ enum {
 	TOUCH_MS = 20, /* events come in bursts: one look at all of them */
 };
 
+/* Where target.pod runs, as looked up for one generation of the spec. */
+struct pod_node {
+	int64_t generation; /* 0: not looked up */
+	char *node;	    /* NULL: it has none */
+	const char *reason; /* why; static */
+	char *message;
+};
+
 struct entry {
 	struct cluster *cluster;
 	char *name;
@@ -31,6 +39,7 @@ struct entry {
 	size_t n_to_read, n_read;
 	cJSON *findings;
 	bool findings_read;
+	struct pod_node pod; /* with target.pod */
 };
 
 static void look(void *arg);
@@ -43,6 +52,13 @@ static void forget_findings(struct entry *entry)
 	cJSON_Delete(entry->findings);
 	entry->findings = NULL;
 	entry->findings_read = false;
+}
+
+static void forget_pod(struct entry *entry)
+{
+	free(entry->pod.node);
+	free(entry->pod.message);
+	entry->pod = (struct pod_node){0};
 }
 
 struct entry *entry_new(struct cluster *cluster, const cJSON *diagnosis)
@@ -65,6 +81,7 @@ void entry_free(void *arg)
 	kube_request_cancel(entry->request);
 	loop_timer_free(entry->timer);
 	forget_findings(entry);
+	forget_pod(entry);
 	cJSON_Delete(entry->object);
 	free(entry->name);
 	free(entry);
@@ -131,7 +148,7 @@ static void gather_all(const struct entry *entry, const struct spec *spec, struc
 
 	gather->spec = spec;
 	gather->diagnosis = entry->name;
-	gather->nodes = xcalloc(cluster->nodes.n, sizeof(*gather->nodes));
+	gather->nodes = xcalloc(cluster->nodes.n + 1, sizeof(*gather->nodes));
 	gather->reports = xcalloc(cluster->reports.n, sizeof(*gather->reports));
 	map_each(&cluster->nodes, gather_node, gather);
 	map_each(&cluster->reports, gather_report, gather);
@@ -185,6 +202,66 @@ static void read_findings(struct entry *entry, const struct status_input *in)
 	entry->n_to_read = n;
 	entry->findings = cJSON_CreateArray();
 	read_next(entry);
+}
+
+/* --- the node of target.pod ------------------------------------------------------------------------------------------ */
+
+static void on_pod(void *arg, const struct kube_response *response)
+{
+	struct entry *entry = arg;
+	const char *node = tree_str_or_empty(response->body, "spec.nodeName");
+
+	entry->request = NULL;
+	if (response->status != 200 && kube_retryable(response)) {
+		loop_timer_arm(entry->timer,
+			       kube_backoff_ms(entry->tries++, response->retry_after_ms));
+		return;
+	}
+	forget_pod(entry);
+	entry->tries = 0;
+	entry->pod.generation = tree_int_or(entry->object, "metadata.generation", 0);
+	if (response->status == 200 && *node) {
+		entry->pod.node = xstrdup(node);
+	} else if (response->status == 200) {
+		entry->pod.reason = "PodNotScheduled";
+		entry->pod.message =
+			xstrdup("the pod of spec.target.pod runs on no node yet; apply "
+				"the diagnosis again when it does");
+	} else {
+		entry->pod.reason = "PodNotFound";
+		entry->pod.message = xasprintf("spec.target.pod: %s", response->error);
+	}
+	look(entry);
+}
+
+/* True when the pod's node is known, or that it has none; else it is asked for. */
+static bool pod_is_known(struct entry *entry, const struct spec *spec)
+{
+	_cleanup_free_ char *path = NULL;
+	struct kube_request_opts opts = {.method = "GET"};
+
+	if (entry->pod.generation == tree_int_or(entry->object, "metadata.generation", 0))
+		return true;
+	path = xasprintf("/api/v1/namespaces/%s/pods/%s", spec->pod_namespace, spec->pod_name);
+	opts.path = path;
+	entry->request = kube_request(entry->cluster->client, &opts, on_pod, entry);
+	return false;
+}
+
+/* The pod's node alone, as the run was opened with or as it was looked up. */
+static void gather_pod_node(const struct entry *entry, struct gather *gather,
+			    struct status_input *in)
+{
+	const char *node = tree_str(entry->object, "status.run.nodeName");
+
+	if (tree_int_or(entry->object, "status.observedGeneration", -1) != entry->pod.generation ||
+	    !node)
+		node = entry->pod.node;
+	gather->n_nodes = 0;
+	if (node)
+		gather->nodes[gather->n_nodes++] = node;
+	in->no_nodes_reason = entry->pod.reason;
+	in->no_nodes_message = entry->pod.message;
 }
 
 /* --- writing ----------------------------------------------------------------------------------------------------- */
@@ -282,8 +359,13 @@ static void look(void *arg)
 		read_next(entry);
 		return;
 	}
-	if (spec_decode(entry->object, SPEC_FROM_API, &spec, &faults) == 0)
+	if (spec_decode(entry->object, SPEC_FROM_API, &spec, &faults) == 0) {
+		if (spec->pod_name && !pod_is_known(entry, spec))
+			return;
 		gather_all(entry, spec, &gather);
+		if (spec->pod_name)
+			gather_pod_node(entry, &gather, &in);
+	}
 	in.nodes = gather.nodes;
 	in.n_nodes = gather.n_nodes;
 	in.reports = gather.reports;

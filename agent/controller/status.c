@@ -184,6 +184,8 @@ static cJSON *add_run(const struct computation *c, const char *state, bool close
 	tree_add_time(run, "startTime", start);
 	tree_add_time(run, "deadline", same ? run_time(old, "deadline", deadline) : deadline);
 	tree_add_int(run, "spreadSeconds", spread);
+	if (c->spec->pod_name && c->in->n_nodes == 1)
+		tree_add_str(run, "nodeName", c->in->nodes[0]);
 	if (closed) {
 		tree_add_time(run, "completionTime", c->in->now);
 		tree_add_str(
@@ -225,6 +227,9 @@ static struct ending ending_of(const struct computation *c)
 	const struct totals *totals = &c->totals;
 	size_t missing = totals->desired - totals->reported;
 
+	if (totals->desired == 0 && c->in->no_nodes_reason)
+		return (struct ending){false, c->in->no_nodes_reason,
+				       xstrdup(c->in->no_nodes_message)};
 	if (totals->desired == 0)
 		return (struct ending){
 			false, "NoMatchingNodes",

@@ -31,6 +31,8 @@ struct status_input {
 	/* Names of the nodes that spec.target covers now, in strcmp() order. */
 	const char *const *nodes;
 	size_t n_nodes;
+	/* Why there are none, when it is not that none matches; NULL: none matches. */
+	const char *no_nodes_reason, *no_nodes_message;
 	/* Reports of this diagnosis, any run. */
 	const struct report_summary *const *reports;
 	size_t n_reports;

@@ -191,6 +191,9 @@ struct task *task_new(struct node *node, const cJSON *diagnosis)
 	}
 	if (spec->node_name && strcmp(spec->node_name, node_name(node)) != 0)
 		return NULL;
+	/* Agents may not read pods: the controller says where target.pod runs. */
+	if (spec->pod_name && strcmp(tree_str_or_empty(run, "nodeName"), node_name(node)) != 0)
+		return NULL;
 	task = xcalloc(1, sizeof(*task));
 	task->node = node;
 	(void)snprintf(task->name, sizeof(task->name), "%s", spec->name);

@@ -114,12 +114,6 @@ int spec_load_file(const char *path, cJSON **ret, struct faults *faults)
 
 int spec_supported(const struct spec *spec, const char **ret_reason, struct err *err)
 {
-	if (spec->pod_name) {
-		*ret_reason = "PodTargetNotSupported";
-		return err_say(err, EOPNOTSUPP,
-			       "spec.target.pod: this version does not look up a pod's node; use "
-			       "nodeName with namespaces or podSelector instead");
-	}
 	if (spec->schedule) {
 		*ret_reason = "ScheduleNotSupported";
 		return err_say(err, EOPNOTSUPP,

@@ -262,6 +262,24 @@ def test_selector_without_nodes(bench):
     assert status.get("summary", {}).get("desired", 0) == 0, status["summary"]
 
 
+def test_one_pod(bench):
+    """The controller finds the pod's node; only that node's agent runs. A pod that is not there is told."""
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "api-0", "namespace": "default"},
+           "spec": {"nodeName": "e2e-b", "automountServiceAccountToken": False,
+                    "containers": [{"name": "app", "image": "none"}]}}
+    bench.kubectl(["create", "serviceaccount", "default", "-n", "default"]) # there is no controller manager to make it
+    bench.apply(json.dumps(pod))
+    status = diagnose(bench, "one-pod", {"target": {"pod": {"namespace": "default", "name": "api-0"}}, **CHECKS})
+    assert status["run"]["nodeName"] == "e2e-b" and status["summary"]["nodes"] == "1/1", status
+    report = bench.get("memreport", "one-pod.e2e-b")
+    # No such container runs here: that is the answer of the node, not a failure.
+    assert {check["reason"] for check in report["checks"]} == {"NoMatchingPods"}, report["checks"]
+    apply(bench, "no-pod", {"target": {"pod": {"namespace": "default", "name": "gone"}}, **CHECKS})
+    wait_for(bench, "no-pod", "Stalled", 20)
+    stalled = condition_of(bench.get("memorydiagnosis", "no-pod")["status"], "Stalled")
+    assert stalled["reason"] == "PodNotFound" and "gone" in stalled["message"], stalled
+
+
 def test_changed_spec_runs_again(bench):
     spec = {"target": {"nodeName": "e2e-b"}, **CHECKS}
     diagnose(bench, "again", spec)
@@ -354,6 +372,7 @@ TESTS = [
     test_no_findings,
     test_two_nodes,
     test_selector_without_nodes,
+    test_one_pod,
     test_changed_spec_runs_again,
     test_unsupported_is_stalled,
     test_api_server_killed_mid_run,

@@ -207,7 +207,7 @@ static void what_this_version_cannot_run(void **state)
 		{HEAD "spec: {schedule: '@daily'}", "ScheduleNotSupported"},
 		{HEAD "spec: {target: {namespaces: [a]}}", NULL},
 		{HEAD "spec: {target: {podSelector: {matchLabels: {a: b}}}}", NULL},
-		{HEAD "spec: {target: {pod: {namespace: a, name: b}}}", "PodTargetNotSupported"},
+		{HEAD "spec: {target: {pod: {namespace: a, name: b}}}", NULL},
 		{HEAD "spec: {ttlSecondsAfterFinished: 0}", "TTLNotSupported"},
 		{HEAD "spec: {target: {namespaces: []}}", NULL},
 	};

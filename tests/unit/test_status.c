@@ -187,14 +187,38 @@ static void no_node_matches(void **state)
 	cJSON_Delete(out.status);
 }
 
+/* A pod's node is told in the run: agents can't look pods up. Without one the reason is the pod's. */
+static void pod_targets(void **state)
+{
+	static const char spec[] = "{\"target\":{\"pod\":{\"namespace\":\"a\",\"name\":\"b\"}}}";
+	_cleanup_tree_ cJSON *object = diagnosis(spec, NULL);
+	struct status_input in = {
+		.diagnosis = object, .nodes = three_nodes, .n_nodes = 1, .now = NOW};
+	struct status_output out;
+
+	(void)state;
+	status_compute(&in, &out);
+	assert_string_equal(tree_str(out.status, "run.state"), "Running");
+	assert_string_equal(tree_str(out.status, "run.nodeName"), "node-a");
+	cJSON_Delete(out.status);
+
+	in.n_nodes = 0;
+	in.no_nodes_reason = "PodNotFound";
+	in.no_nodes_message = "pod a/b does not exist";
+	status_compute(&in, &out);
+	assert_string_equal(tree_str(out.status, "run.state"), "Failed");
+	assert_string_equal(condition(out.status, "Stalled", "reason"), "PodNotFound");
+	assert_string_equal(condition(out.status, "Stalled", "message"), "pod a/b does not exist");
+	cJSON_Delete(out.status);
+}
+
 static void what_cannot_run_is_stalled_once(void **state)
 {
 	static const struct {
 		const char *spec, *reason, *text;
 	} rows[] = {
 		{"{\"schedule\":\"@daily\"}", "ScheduleNotSupported", "schedule"},
-		{"{\"target\":{\"pod\":{\"namespace\":\"a\",\"name\":\"b\"}}}",
-		 "PodTargetNotSupported", "nodeName"},
+		{"{\"ttlSecondsAfterFinished\":5}", "TTLNotSupported", "ttlSeconds"},
 		{"{\"thresholds\":[{\"reason\":\"PageCacheHihg\",\"warning\":\"1%\"}]}",
 		 "InvalidSpec", "PageCacheHihg"},
 	};
@@ -299,6 +323,7 @@ int main(void)
 		cmocka_unit_test(foreign_reports_do_not_count),
 		cmocka_unit_test(deadlines),
 		cmocka_unit_test(no_node_matches),
+		cmocka_unit_test(pod_targets),
 		cmocka_unit_test(what_cannot_run_is_stalled_once),
 		cmocka_unit_test(fail_on_degrades),
 		cmocka_unit_test(suspended),
