@@ -193,7 +193,7 @@ static void measure(const struct root *proc, struct figures *ret)
 	_cleanup_free_ struct pages_range *ranges = NULL;
 	struct pages_snapshot *s = scan_once(proc, NULL, 0);
 	_cleanup_free_ uint64_t *ids = xcalloc(s->n_memcgs + 1, sizeof(*ids));
-	const size_t n_ids = s->n_memcgs;
+	const size_t n_ids = s->n_memcgs < PAGES_MAX_MEMCG_IDS ? s->n_memcgs : PAGES_MAX_MEMCG_IDS;
 	struct peer peer = {0};
 	size_t n = 0;
 

@@ -438,8 +438,13 @@ static void test_dirty(void **state)
 	(void)state;
 	assert_int_equal(find(s, &f.st)->dirty_bytes, 0);
 	pages_snapshot_free(s);
-	assert_int_equal(pwrite(f.fd, block, 12 * MIB, 4 * (off_t)MIB), 12 * MIB);
-	s = scan_top(50);
+	s = NULL;
+	/* Writeback may be faster than the scan. */
+	for (int try = 0; try < 5 && (!s || find(s, &f.st)->dirty_bytes < 12 * MIB); try++) {
+		pages_snapshot_free(s);
+		assert_int_equal(pwrite(f.fd, block, 12 * MIB, 4 * (off_t)MIB), 12 * MIB);
+		s = scan_top(50);
+	}
 	print_message("  12 MiB written: %llu of the file, %llu of all dirty\n",
 		      (unsigned long long)find(s, &f.st)->dirty_bytes,
 		      (unsigned long long)s->dirty_bytes);
@@ -465,7 +470,15 @@ static void test_ceiling_of_files(void **state)
 	for (size_t i = 0; i < s->n_memcgs; i++)
 		sum += s->memcgs[i].cached_bytes;
 	assert_int_equal(sum, s->total_bytes);
-	ratio = (double)s->total_bytes / (double)all->total_bytes;
+	for (int try = 0; try < 5; try++) {
+		ratio = (double)s->total_bytes / (double)all->total_bytes;
+		if (ratio > 0.98 && ratio < 1.02)
+			break;
+		pages_snapshot_free(s);
+		pages_snapshot_free(all);
+		s = scan_with(&few);
+		all = scan_top(5);
+	}
 	print_message("  three files: total %.4f of the total without ceiling\n", ratio);
 	assert_true(ratio > 0.98 && ratio < 1.02);
 	pages_snapshot_free(s);
@@ -728,17 +741,18 @@ static void test_filter_ceiling(void **state)
 	_cleanup_free_ uint64_t *ids = xcalloc(PAGES_MAX_MEMCG_IDS + 1, sizeof(*ids));
 	const struct pages_opts over = {
 		.top = 50, .memcg_ids = ids, .n_memcg_ids = PAGES_MAX_MEMCG_IDS + 1};
-	const size_t places[][2] = {{0, 1}, {4095, 4094}, {0, 4095}, {1365, 2731}};
+	const uint64_t first = h.ids[0] < h.ids[1] ? h.ids[0] : h.ids[1];
+	const uint64_t second = h.ids[0] + h.ids[1] - first;
+	const size_t places[] = {1, 1365, 2731, 4095};
 	struct pages_snapshot *s = NULL;
 	struct err err = {0};
 
 	(void)state;
 	for (size_t k = 0; k < 4; k++) {
-		/* Ids that nobody has, so that the two are first, last, and in between. */
+		/* In order, the larger id is at that place; what follows is nobody's. */
 		for (size_t i = 0; i <= PAGES_MAX_MEMCG_IDS; i++)
-			ids[i] = i < places[k][0] ? (uint64_t)-2 - i : ((uint64_t)1 << 56) + i;
-		ids[places[k][0]] = h.ids[0];
-		ids[places[k][1]] = h.ids[1];
+			ids[i] = i < places[k] ? first : UINT64_MAX - 1 - i;
+		ids[places[k]] = second;
 		check_both(&h, ids, PAGES_MAX_MEMCG_IDS);
 	}
 	assert_int_equal(pages_scan(&proc, &over, &s, &err), -EINVAL);
@@ -777,11 +791,13 @@ static void test_filter_everybody(void **state)
 	(void)state;
 	for (int i = 0; i < 20 && !(ratio > 0.995 && ratio < 1.005); i++) {
 		struct pages_snapshot *all = scan_top(50), *s;
-		_cleanup_free_ uint64_t *ids = xcalloc(all->n_memcgs + 1, sizeof(*ids));
+		uint64_t ids[PAGES_MAX_MEMCG_IDS] = {0};
+		size_t n = 1;
 
-		for (size_t k = 0; k < all->n_memcgs; k++)
-			ids[k] = all->memcgs[k].id;
-		s = scan_only(ids, all->n_memcgs + 1);
+		/* With very many, the largest of them. */
+		for (size_t k = 0; k < all->n_memcgs && n < PAGES_MAX_MEMCG_IDS; k++)
+			ids[n++] = all->memcgs[k].id;
+		s = scan_only(ids, n);
 		ratio = (double)s->total_bytes / (double)all->total_bytes;
 		print_message("  %zu memory cgroups: %.5f of the plain scan\n", all->n_memcgs,
 			      ratio);
@@ -912,14 +928,12 @@ static void test_budget(void **state)
 	pages_snapshot_free(all);
 }
 
+#ifndef __SANITIZE_ADDRESS__ /* which keeps what is freed; `make vmtest` has the release build */
 static void test_gives_memory_back(void **state)
 {
 	size_t before, after;
 
 	(void)state;
-#ifdef __SANITIZE_ADDRESS__
-	skip();
-#endif
 	pages_snapshot_free(scan_top(10));
 	(void)malloc_trim(0);
 	before = rss_kib();
@@ -932,6 +946,7 @@ static void test_gives_memory_back(void **state)
 	assert_true(rss_after_first < rss_before_first + 3072);
 	assert_true(after < before + 512);
 }
+#endif
 
 /* --- privileges ---------------------------------------------------------------------------------------------------------- */
 
@@ -1017,7 +1032,6 @@ static void test_without_sys_admin(void **state)
 #ifdef __x86_64__
 	struct plant_file f = plant_file(plant_dir(), "big", 100 * MIB);
 	struct verdict *v = scan_in_child(BIT(CAP_BPF) | BIT(CAP_PERFMON), &f.st);
-	struct pages_snapshot *s = scan_top(1);
 	double ratio;
 
 	(void)state;
@@ -1025,10 +1039,19 @@ static void test_without_sys_admin(void **state)
 		fail_msg("with CAP_BPF and CAP_PERFMON only: %s", v->err.msg);
 	assert_int_equal(v->cached_bytes, f.bytes);
 	assert_true(ends_with(v->path, "/big"));
-	ratio = (double)v->total_bytes / (double)s->total_bytes;
+	/* Two scans are two moments: other processes may have read or dropped files in between. */
+	for (int try = 0; try < 5; try++) {
+		struct pages_snapshot *s = scan_top(1);
+
+		ratio = (double)v->total_bytes / (double)s->total_bytes;
+		pages_snapshot_free(s);
+		if (ratio > 0.98 && ratio < 1.02)
+			break;
+		(void)munmap(v, sizeof(*v));
+		v = scan_in_child(BIT(CAP_BPF) | BIT(CAP_PERFMON), &f.st);
+	}
 	print_message("  CAP_BPF and CAP_PERFMON: total %.4f of root's\n", ratio);
 	assert_true(ratio > 0.98 && ratio < 1.02);
-	pages_snapshot_free(s);
 	(void)munmap(v, sizeof(*v));
 	plant_close(&f);
 #else
@@ -1107,7 +1130,9 @@ int main(void)
 		cmocka_unit_test(test_short_calls),
 		cmocka_unit_test(test_nothing_stays),
 		cmocka_unit_test(test_budget),
+#ifndef __SANITIZE_ADDRESS__
 		cmocka_unit_test(test_gives_memory_back),
+#endif
 		cmocka_unit_test(test_vmemmap_two_ways),
 		cmocka_unit_test_teardown(test_without_sys_admin, clean),
 		cmocka_unit_test(test_refused),

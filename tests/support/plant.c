@@ -158,6 +158,33 @@ void plant_close(struct plant_file *f)
 	f->path = NULL;
 }
 
+/* The same for kernels before 6.5, which have no cachestat. */
+static int64_t resident_pages(int fd)
+{
+	const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	_cleanup_free_ unsigned char *there = NULL;
+	struct stat st;
+	int64_t n = 0;
+	size_t pages;
+	void *map;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (st.st_size == 0)
+		return 0;
+	pages = ((size_t)st.st_size + page - 1) / page;
+	there = xcalloc(pages, 1);
+	map = mmap(NULL, pages * page, PROT_READ, MAP_SHARED, fd, 0);
+	if (map == MAP_FAILED)
+		return -errno;
+	if (mincore(map, pages * page, there) < 0)
+		n = -errno;
+	(void)munmap(map, pages * page);
+	for (size_t i = 0; n >= 0 && i < pages; i++)
+		n += there[i] & 1;
+	return n;
+}
+
 int64_t plant_cached_pages(int fd)
 {
 	struct {
@@ -167,9 +194,9 @@ int64_t plant_cached_pages(int fd)
 		uint64_t cache, dirty, writeback, evicted, recently_evicted;
 	} stat = {0, 0, 0, 0, 0};
 
-	if (syscall(SYS_CACHESTAT, fd, &range, &stat, 0) < 0)
-		return -errno;
-	return (int64_t)stat.cache;
+	if (syscall(SYS_CACHESTAT, fd, &range, &stat, 0) == 0)
+		return (int64_t)stat.cache;
+	return errno == ENOSYS ? resident_pages(fd) : -errno;
 }
 
 /* --- cgroups ------------------------------------------------------------------------------------------------------------ */

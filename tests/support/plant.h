@@ -35,7 +35,7 @@ void plant_release(struct plant_file *f);
 void plant_drop(struct plant_file *f);
 /* Closes it; what plant_dir() made is removed by plant_clean(). */
 void plant_close(struct plant_file *f);
-/* Pages in the page cache, by cachestat(2); -ENOSYS where there is none. */
+/* Pages in the page cache, by cachestat(2), or mincore(2) where there is none; -errno. */
 int64_t plant_cached_pages(int fd);
 
 /* A new memory cgroup (v1 or v2). Its directory; valid until plant_clean(). */
