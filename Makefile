@@ -85,7 +85,7 @@ test-run: $(O)/memdiag $(TEST_BINS)
 	$(Q)tests/run.sh $(O) $(TEST_BINS)
 
 e2e: build ## a real etcd and kube-apiserver on loopback, with controller and agent
-	$(Q)hack/install-deps.sh test e2e
+	$(Q)hack/install-deps.sh test e2e containers
 	$(Q)python3 -B tests/e2e/run.py $(O)/memdiag
 
 bench: deps ## ratios against other ways to the same answer, in one run (root)

@@ -28,8 +28,10 @@ import json
 import os
 import pathlib
 import platform
+import re
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import tarfile
@@ -254,19 +256,23 @@ def remove_cgroup(path):
                 break
 
 
-def kill_shims(folder):
-    """Kills the shims of the containerd in this folder: they outlive it."""
+def shims(folder):
+    """The process ids of the shims of the containerd in this folder."""
     found = []
     for process in pathlib.Path("/proc").iterdir():
-        if not process.name.isdigit():
-            continue
-        with contextlib.suppress(OSError):
-            argv = (process / "cmdline").read_bytes().split(b"\0")
+        with contextlib.suppress(OSError): # it has ended by now; one that is not reaped yet has no command line
+            argv = (process / "cmdline").read_bytes().split(b"\0") if process.name.isdigit() else [b""]
             if b"containerd-shim" in argv[0] and f"{folder}/containerd.sock".encode() in argv:
-                os.kill(int(process.name), signal.SIGKILL)
-                found.append(process)
-    eventually(f"the shims of {folder} end", 10, lambda: not any(
-        process.exists() and (process / "cmdline").read_bytes() for process in found), interval=0.02)
+                found.append(int(process.name))
+    return found
+
+
+def kill_shims(folder):
+    """They outlive containerd."""
+    for pid in shims(folder):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    eventually(f"the shims of {folder} end", 10, lambda: not shims(folder), interval=0.02)
 
 
 def shim_sockets(folder):
@@ -282,22 +288,26 @@ class Leftovers:
 
     def __init__(self, folder):
         self.folder = folder
-        self.pods = folder / "pods" # one cgroup a line
+        self.cgroups = folder / "cgroups" # those we made, one a line
         self.lock = None
 
-    def hold(self):
-        """Marks the folder as in use as long as this process lives. False: another process uses it."""
-        self.lock = open(self.folder / "lock", "w")
+    def hold(self, create=True):
+        """Marks the folder as in use as long as this process lives. False: another process uses it, or removes it."""
         try:
+            self.lock = open(self.folder / "lock", "w" if create else "r+")
             fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            self.lock.close()
+            if self.lock:
+                self.lock.close()
             return False
         return True
 
     def note_pod(self, cgroup):
-        with open(self.pods, "a") as file:
-            file.write(f"{cgroup}\n")
+        """To be called before it is made. Its parents are the kubelet's when they are there already."""
+        parents = [str(parent) for parent in reversed(pathlib.PurePath(cgroup).parents)][1:]
+        made = [path for path in parents if not (memory_hierarchy() / path.lstrip("/")).exists()]
+        with open(self.cgroups, "a") as file:
+            file.write("".join(f"{path}\n" for path in [*made, cgroup]))
 
     def sweep(self):
         """Removes all but the folder itself. Whatever fails, the rest is done; the first failure is raised then."""
@@ -311,11 +321,14 @@ class Leftovers:
             raise failures[0]
 
     def _noted(self):
-        return self.pods.read_text().splitlines() if self.pods.exists() else []
+        """(parents, pods), in the order they were made."""
+        lines = self.cgroups.read_text().splitlines() if self.cgroups.exists() else []
+        lines = [line for line in lines if re.fullmatch(r"/kubepods(/[a-z]+)?(/pod[^/.]+)?", line)]
+        return [line for line in lines if "/pod" not in line], [line for line in lines if "/pod" in line]
 
     def _processes(self):
-        for cgroup in self._noted():
-            kill_cgroup(cgroup)
+        for pod in self._noted()[1]:
+            kill_cgroup(pod)
         kill_shims(self.folder)
 
     def _mounts(self):
@@ -330,13 +343,22 @@ class Leftovers:
                 folder.rmdir()
 
     def _cgroups(self):
-        for cgroup in self._noted():
-            remove_cgroup(cgroup)
-        # The kubelet's own parents, when they are empty now; a node that has pods keeps them.
-        for parent in ("/kubepods/burstable", "/kubepods/besteffort", "/kubepods"):
+        parents, pods = self._noted()
+        for pod in pods:
+            remove_cgroup(pod)
+        for parent in reversed(parents):
             for hierarchy in hierarchies():
-                with contextlib.suppress(OSError):
+                with contextlib.suppress(OSError): # gone, or another's pods are in it
                     (hierarchy / parent.lstrip("/")).rmdir()
+
+
+def is_ours(folder):
+    """Anyone can make a folder of this name, with a list of cgroups to kill in it; mkdtemp() makes them private."""
+    try:
+        status = folder.lstat()
+    except FileNotFoundError: # its harness has just removed it
+        return False
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & 0o077
 
 
 def clean():
@@ -344,7 +366,7 @@ def clean():
     count = 0
     for folder in pathlib.Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
         leftovers = Leftovers(folder)
-        if leftovers.hold():
+        if is_ours(folder) and leftovers.hold(create=False):
             leftovers.sweep()
             shutil.rmtree(folder)
             count += 1
@@ -429,11 +451,13 @@ class Containerd:
         self.daemon.stop()
 
     def close(self):
-        """Ends everything and puts everything back. The folder is removed if it is a temporary one."""
+        """Ends everything and puts everything back; a temporary folder is removed. A second time it does nothing."""
+        if self.leftovers.lock.closed:
+            return
         if self.daemon:
             self.daemon.kill()
         self.leftovers.sweep()
-        for name in ("root", "state", "runc", "opt", "cni", "podlogs", "pods", "image.tar"):
+        for name in ("root", "state", "runc", "opt", "cni", "podlogs", "cgroups", "image.tar"):
             path = self.folder / name
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
         if self.temporary:

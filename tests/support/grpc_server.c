@@ -12,7 +12,7 @@
 #include "base/mem.h"
 
 enum {
-	SCRIPT_MAX = 64,
+	SCRIPT_MAX = 256,
 	REQUEST_MAX = 1 << 20,
 	REPLY_MAX = 80 << 20,
 	FRAME_HEAD = 9,
@@ -31,6 +31,7 @@ enum {
 struct reply {
 	struct buf bytes;
 	bool hang_up;
+	bool greet; /* with settings before the request is there, as real servers do */
 };
 
 struct grpc_server {
@@ -118,12 +119,51 @@ static void send_all(struct grpc_server *s, int fd, const struct buf *bytes)
 	}
 }
 
+static void frame(struct buf *out, uint8_t type, uint8_t flags, const void *payload, size_t n)
+{
+	const uint8_t head[FRAME_HEAD] = {
+		(uint8_t)(n >> 16),
+		(uint8_t)(n >> 8),
+		(uint8_t)n,
+		type,
+		flags,
+		0,
+		0,
+		0,
+		type == FRAME_SETTINGS ? 0 : 1,
+	};
+
+	if (buf_append(out, head, sizeof(head)) < 0 || buf_append(out, payload, n) < 0)
+		abort();
+}
+
+void h2_settings(struct buf *out)
+{
+	frame(out, FRAME_SETTINGS, 0, "", 0);
+	/* Until its own are acknowledged, the client takes 64 KiB only. */
+	frame(out, FRAME_SETTINGS, FLAG_ACK, "", 0);
+}
+
+static void send_settings(struct grpc_server *s, int fd)
+{
+	_cleanup_buf_ struct buf out = BUF_INIT(FRAME_PAYLOAD_MAX);
+
+	h2_settings(&out);
+	send_all(s, fd, &out);
+}
+
 static void serve(struct grpc_server *s, int fd)
 {
 	struct buf body = BUF_INIT(REQUEST_MAX);
 	const struct reply *reply = NULL;
 	char part[4096];
 
+	pthread_mutex_lock(&s->lock);
+	if (s->asked < s->replies)
+		reply = &s->script[s->asked];
+	pthread_mutex_unlock(&s->lock);
+	if (reply && reply->greet)
+		send_settings(s, fd);
 	if (!read_request(s, fd, &body)) {
 		buf_done(&body);
 		return;
@@ -131,8 +171,6 @@ static void serve(struct grpc_server *s, int fd)
 	pthread_mutex_lock(&s->lock);
 	if (s->asked == SCRIPT_MAX)
 		abort();
-	if (s->asked < s->replies)
-		reply = &s->script[s->asked];
 	s->requests[s->asked++] = body;
 	pthread_mutex_unlock(&s->lock);
 	if (reply)
@@ -202,31 +240,6 @@ void grpc_server_free(struct grpc_server *s)
 	free(s);
 }
 
-static void frame(struct buf *out, uint8_t type, uint8_t flags, const void *payload, size_t n)
-{
-	const uint8_t head[FRAME_HEAD] = {
-		(uint8_t)(n >> 16),
-		(uint8_t)(n >> 8),
-		(uint8_t)n,
-		type,
-		flags,
-		0,
-		0,
-		0,
-		type == FRAME_SETTINGS ? 0 : 1,
-	};
-
-	if (buf_append(out, head, sizeof(head)) < 0 || buf_append(out, payload, n) < 0)
-		abort();
-}
-
-void h2_settings(struct buf *out)
-{
-	frame(out, FRAME_SETTINGS, 0, "", 0);
-	/* Until its own are acknowledged, the client takes 64 KiB only. */
-	frame(out, FRAME_SETTINGS, FLAG_ACK, "", 0);
-}
-
 /* HPACK: a length in 7 bits, and the bytes as they are. */
 static void hpack_string(struct buf *out, const char *text)
 {
@@ -284,7 +297,7 @@ void h2_data(struct buf *out, bool last, const void *data, size_t n)
 	frame(out, FRAME_DATA, last ? FLAG_END_STREAM : 0, p, n);
 }
 
-void grpc_say_bytes(struct grpc_server *s, const void *bytes, size_t n, bool hang_up)
+static void add(struct grpc_server *s, const void *bytes, size_t n, bool hang_up, bool greet)
 {
 	struct reply *reply;
 
@@ -292,10 +305,15 @@ void grpc_say_bytes(struct grpc_server *s, const void *bytes, size_t n, bool han
 	if (s->replies == SCRIPT_MAX)
 		abort();
 	reply = &s->script[s->replies++];
-	*reply = (struct reply){.bytes = BUF_INIT(REPLY_MAX), .hang_up = hang_up};
+	*reply = (struct reply){.bytes = BUF_INIT(REPLY_MAX), .hang_up = hang_up, .greet = greet};
 	if (buf_append(&reply->bytes, bytes, n) < 0)
 		abort();
 	pthread_mutex_unlock(&s->lock);
+}
+
+void grpc_say_bytes(struct grpc_server *s, const void *bytes, size_t n, bool hang_up)
+{
+	add(s, bytes, n, hang_up, false);
 }
 
 void grpc_say(struct grpc_server *s, const void *message, size_t n, const char *status,
@@ -306,22 +324,20 @@ void grpc_say(struct grpc_server *s, const void *message, size_t n, const char *
 	};
 	_cleanup_buf_ struct buf out = BUF_INIT(REPLY_MAX);
 
-	h2_settings(&out);
 	h2_headers(&out, false, "200", NULL, NULL);
 	h2_data(&out, false, prefix, sizeof(prefix));
 	h2_data(&out, !status, message, n);
 	if (status)
 		h2_headers(&out, true, NULL, status, text);
-	grpc_say_bytes(s, out.data, out.len, false);
+	add(s, out.data, out.len, false, true);
 }
 
 void grpc_say_refusal(struct grpc_server *s, const char *http, const char *status, const char *text)
 {
 	_cleanup_buf_ struct buf out = BUF_INIT(REPLY_MAX);
 
-	h2_settings(&out);
 	h2_headers(&out, true, http, status, text);
-	grpc_say_bytes(s, out.data, out.len, false);
+	add(s, out.data, out.len, false, true);
 }
 
 void grpc_say_reset(struct grpc_server *s)
@@ -329,9 +345,8 @@ void grpc_say_reset(struct grpc_server *s)
 	static const uint8_t no_error[4];
 	_cleanup_buf_ struct buf out = BUF_INIT(REPLY_MAX);
 
-	h2_settings(&out);
 	frame(&out, FRAME_RST_STREAM, 0, no_error, sizeof(no_error));
-	grpc_say_bytes(s, out.data, out.len, false);
+	add(s, out.data, out.len, false, true);
 }
 
 size_t grpc_requests(struct grpc_server *s)
