@@ -127,6 +127,9 @@ build/bpf/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/*.h)
 build/bpf/%.skel.h: build/bpf/%.bpf.o
 	$(call say,SKEL,$@)$(BPFTOOL) gen skeleton $< name $(subst -,_,$*)_bpf > $@
 
+# Made once, not again after each use.
+.SECONDARY: $(SKELS) $(BPF_SRCS:bpf/%.bpf.c=build/bpf/%.bpf.o)
+
 build/gen/%.pb-c.c build/gen/%.pb-c.h: agent/%.proto
 	@mkdir -p $(@D)
 	$(call say,PROTO,$@)protoc-c -Iagent --c_out=build/gen $<

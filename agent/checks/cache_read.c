@@ -81,7 +81,7 @@ static void read_place(const struct check_env *env, const struct cache_facts *fa
 		place->volume = container_volume_of_path(host_path);
 	if (payer->dying || !facts->owners[file->charges[0].memcg].pod_uid)
 		return;
-	view = sources_view(env->sources, payer->path);
+	view = sources_view(env->sources, payer);
 	if (!view)
 		return;
 	path = container_view_path(view, file->dev_major, file->dev_minor, file->path, host_path,

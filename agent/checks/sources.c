@@ -15,6 +15,7 @@ void sources_init(struct sources *sources, const struct sources_opts *opts)
 void sources_done(struct sources *sources)
 {
 	pages_snapshot_free(sources->pages);
+	pages_snapshot_free(sources->pages_of);
 	mounts_free(sources->mounts);
 	pods_free(sources->pods);
 	for (size_t i = 0; i < sources->n_views; i++) {
@@ -66,30 +67,41 @@ static int select_cgroups(struct sources *sources, uint64_t **ret, size_t *ret_n
 	return 0;
 }
 
-static int scan_pages(struct sources *sources, struct err *err)
+/* Only what is charged to these; n 0: everything. */
+static int scan(struct sources *sources, const uint64_t *ids, size_t n, struct pages_snapshot **ret,
+		struct err *err)
 {
-	_cleanup_free_ uint64_t *ids = NULL;
 	struct pages_opts opts = {
 		.top = sources->opts.top,
+		.memcg_ids = ids,
+		.n_memcg_ids = n,
 		.progress = sources->opts.progress ? on_pages_progress : NULL,
 		.arg = sources,
 	};
 	int r;
 
-	if (spec_limits_pods(sources->opts.spec)) {
-		r = select_cgroups(sources, &ids, &opts.n_memcg_ids, err);
-		if (r < 0)
-			return r;
-		opts.memcg_ids = ids;
-	}
 	if (sources->opts.cpu_budget_ns > sources->cpu_spent_ns)
 		opts.cpu_budget_ns = sources->opts.cpu_budget_ns - sources->cpu_spent_ns;
 	else if (sources->opts.cpu_budget_ns > 0)
 		opts.cpu_budget_ns = 1;
-	r = pages_scan(&sources->opts.host->proc, &opts, &sources->pages, err);
+	r = pages_scan(&sources->opts.host->proc, &opts, ret, err);
 	if (r == 0)
-		sources->cpu_spent_ns += sources->pages->cpu_ns;
+		sources->cpu_spent_ns += (*ret)->cpu_ns;
 	return r;
+}
+
+static int scan_pages(struct sources *sources, struct err *err)
+{
+	_cleanup_free_ uint64_t *ids = NULL;
+	size_t n = 0;
+	int r;
+
+	if (spec_limits_pods(sources->opts.spec)) {
+		r = select_cgroups(sources, &ids, &n, err);
+		if (r < 0)
+			return r;
+	}
+	return scan(sources, ids, n, &sources->pages, err);
 }
 
 int sources_pages(struct sources *sources, const struct pages_snapshot **ret, struct err *err)
@@ -102,6 +114,25 @@ int sources_pages(struct sources *sources, const struct pages_snapshot **ret, st
 		return sources->pages_failed;
 	}
 	*ret = sources->pages;
+	return 0;
+}
+
+int sources_pages_of(struct sources *sources, const uint64_t *ids, size_t n,
+		     const struct pages_snapshot **ret, struct err *err)
+{
+	struct pages_snapshot *snapshot = NULL;
+	int r;
+
+	if (!spec_limits_pods(sources->opts.spec) && (sources->pages || sources->pages_failed < 0))
+		return sources_pages(sources, ret, err);
+	if (n == 0)
+		return err_say(err, EINVAL, "no memory cgroup to look for");
+	r = scan(sources, ids, n, &snapshot, err);
+	if (r < 0)
+		return r;
+	pages_snapshot_free(sources->pages_of);
+	sources->pages_of = snapshot;
+	*ret = snapshot;
 	return 0;
 }
 
@@ -123,22 +154,40 @@ int sources_pods(struct sources *sources, const struct pods **ret, struct err *e
 	return 0;
 }
 
-const struct container_view *sources_view(struct sources *sources, const char *cgroup)
+/* A container that is gone has no view: its files keep the host's path. */
+static struct container_view *read_view(struct sources *sources, const struct pages_memcg *memcg)
+{
+	const struct host *host = sources->opts.host;
+	struct container_view *view = NULL;
+	struct pod_cgroup scratch = {0};
+	const struct pod_cgroup *item;
+	const struct pods *pods = NULL;
+	int r = container_view_read(&host->proc, &host->cgroups, memcg->path, &view, NULL);
+
+	if ((r != -EACCES && r != -EPERM) || sources_pods(sources, &pods, NULL) < 0 ||
+	    !pods->runtime_socket)
+		return view;
+	item = pods_find(pods, memcg->id, memcg->path, NULL, &scratch);
+	if (item && item->name.container_id[0])
+		(void)container_view_ask(pods->runtime_socket, item->name.container_id, &view,
+					 NULL);
+	pod_cgroup_done(&scratch);
+	return view;
+}
+
+const struct container_view *sources_view(struct sources *sources, const struct pages_memcg *memcg)
 {
 	struct source_view *entry;
 
 	for (size_t i = 0; i < sources->n_views; i++) {
-		if (strcmp(sources->views[i].cgroup, cgroup) == 0)
+		if (strcmp(sources->views[i].cgroup, memcg->path) == 0)
 			return sources->views[i].view;
 	}
 	if (sources->n_views == SOURCES_MAX_VIEWS)
 		return NULL;
 	entry = &sources->views[sources->n_views++];
-	entry->cgroup = xstrdup(cgroup);
-	/* A container that is gone has no view: its files keep the host's path. */
-	if (container_view_read(&sources->opts.host->proc, &sources->opts.host->cgroups, cgroup,
-				&entry->view, NULL) < 0)
-		entry->view = NULL;
+	entry->cgroup = xstrdup(memcg->path);
+	entry->view = read_view(sources, memcg);
 	return entry->view;
 }
 

@@ -41,6 +41,7 @@ struct sources {
 	struct pages_snapshot *pages;
 	int pages_failed; /* -errno of the scan: it is not tried again */
 	struct err pages_err;
+	struct pages_snapshot *pages_of; /* what sources_pages_of() scanned last */
 	struct mounts *mounts;
 	struct pods *pods;
 	/* How containers see files, by cgroup; read when first asked for. */
@@ -59,11 +60,17 @@ void sources_done(struct sources *sources);
  * there are none on this node.
  */
 int sources_pages(struct sources *sources, const struct pages_snapshot **ret, struct err *err);
+/*
+ * A snapshot with all that is charged to these memory cgroups, at most PAGES_MAX_MEMCG_IDS: the one of everything when another
+ * check has had it made, else a scan of these only. Borrowed until the next call.
+ */
+int sources_pages_of(struct sources *sources, const uint64_t *ids, size_t n,
+		     const struct pages_snapshot **ret, struct err *err);
 /* Whether the spec's target means this cgroup's pod; true for all when it names none. */
 bool sources_means_pod(const struct spec *spec, const struct pod_cgroup *item);
 int sources_pods(struct sources *sources, const struct pods **ret, struct err *err);
-/* NULL: the cgroup's processes see what the host sees, or there are none. */
-const struct container_view *sources_view(struct sources *sources, const char *cgroup);
+/* NULL: the cgroup's processes see what the host sees, or there are none, or nobody may tell. */
+const struct container_view *sources_view(struct sources *sources, const struct pages_memcg *memcg);
 int sources_mounts(struct sources *sources, const struct mounts **ret, struct err *err);
 
 #endif

@@ -127,10 +127,25 @@ int container_view_read(const struct root *proc, const struct cgroupfs *cg, cons
 	return 0;
 }
 
+int container_view_ask(const char *cri_socket, const char *container_id,
+		       struct container_view **ret, struct err *err)
+{
+	struct container_view *view = xcalloc(1, sizeof(*view));
+	int r = cri_mounts(cri_socket, container_id, &view->binds, &view->n_binds, err);
+
+	if (r < 0) {
+		container_view_free(view);
+		return r;
+	}
+	*ret = view;
+	return 0;
+}
+
 void container_view_free(struct container_view *view)
 {
 	if (!view)
 		return;
+	cri_mounts_free(view->binds, view->n_binds);
 	mountinfo_done(&view->info);
 	for (size_t i = 0; i < view->n_layers; i++)
 		free(view->layers[i]);
@@ -173,6 +188,15 @@ char *container_view_path(const struct container_view *view, uint32_t major, uin
 		if (ret_point)
 			*ret_point = "/";
 		return join("/", rest);
+	}
+	for (size_t i = 0; host_path && i < view->n_binds; i++) {
+		const char *rest = mountinfo_below(host_path, view->binds[i].host_path);
+
+		if (!rest)
+			continue;
+		if (ret_point)
+			*ret_point = view->binds[i].container_path;
+		return join(view->binds[i].container_path, rest);
 	}
 	return NULL;
 }

@@ -9,6 +9,7 @@
 
 #include "base/err.h"
 #include "base/root.h"
+#include "identity/cri.h"
 #include "identity/mountinfo.h"
 #include "instruments/cgroupfs.h"
 
@@ -17,6 +18,9 @@ struct container_view {
 	/* Layers of the overlay that is its root, topmost first, as paths of the host; none when its root is no overlay. */
 	char **layers;
 	size_t n_layers;
+	/* Folders of the host and where the container has them, as the runtime tells; only when info could not be read. */
+	struct cri_mount *binds;
+	size_t n_binds;
 };
 
 /*
@@ -25,6 +29,12 @@ struct container_view {
  */
 int container_view_read(const struct root *proc, const struct cgroupfs *cg, const char *cgroup,
 			struct container_view **ret, struct err *err);
+/*
+ * The same by what the container runtime says: volumes alone, no layers. For where another process's mounts may not be read
+ * (AppArmor, no CAP_SYS_PTRACE). Errors as cri_mounts().
+ */
+int container_view_ask(const char *cri_socket, const char *container_id,
+		       struct container_view **ret, struct err *err);
 void container_view_free(struct container_view *view);
 
 /*

@@ -42,8 +42,10 @@ int pods_read(const struct pods_opts *opts, struct pods **ret, struct err *err)
 		pods->runtime_problem = xstrdup("the container runtime is not asked");
 	if (kubelet_r < 0)
 		pods->kubelet_problem = problem_text(kubelet_r, &kubelet_err);
-	if (cri)
+	if (cri) {
+		pods->runtime_socket = xstrdup(cri->socket);
 		cri_snapshot_free(cri);
+	}
 	cgroup_tree_free(tree);
 	*ret = pods;
 	return 0;

@@ -42,6 +42,7 @@ struct pods {
 	struct pod_cgroup *items; /* ascending by cgroup_id */
 	size_t n;
 	char *runtime;	       /* "containerd 2.1.9"; NULL: no runtime answered */
+	char *runtime_socket;  /* where it did; NULL with runtime */
 	char *runtime_problem; /* why names are missing; NULL: nothing is */
 	char *kubelet_problem; /* why the kubelet's part is missing; NULL: not asked for, or nothing is */
 	uint64_t dropped;

@@ -149,6 +149,7 @@ void pods_free(struct pods *pods)
 		pod_cgroup_done(&pods->items[i]);
 	free(pods->items);
 	free(pods->runtime);
+	free(pods->runtime_socket);
 	free(pods->runtime_problem);
 	free(pods->kubelet_problem);
 	pods_index_free(pods->backing);

@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
+#include "identity/container_view.h"
 #include "identity/mounts.h"
 #include "instruments/cgroupfs.h"
 
@@ -119,6 +120,78 @@ static void paths_through_mounts(void **state)
 	mounts_free(mounts);
 }
 
+static void container_paths(void **state)
+{
+	char table[] = "1 0 0:50 / / rw - overlay overlay "
+		       "rw,lowerdir=7/fs:/abs/l2,upperdir=/snap/9/fs,workdir=/w\n"
+		       "2 1 254:0 /srv/logs /logs rw - ext4 /dev/vda rw\n"
+		       "3 1 254:0 /srv/logs/deep /logs/over rw - ext4 /dev/vda rw\n"
+		       "4 1 0:60 / /cache rw - tmpfs x rw\n";
+	struct container_view view = {0};
+	struct cri_mount bind = {(char *)"/data", (char *)"/var/lib/vol"};
+	const char *point = NULL;
+	static const struct {
+		unsigned int major, minor;
+		const char *fs_path, *host_path, *expected;
+	} rows[] = {
+		{254, 0, "/srv/logs/a.log", "/srv/logs/a.log", "/logs/a.log"},
+		{254, 0, "/srv/logs/deep/b", "/srv/logs/deep/b", "/logs/over/b"},
+		{0, 60, "/x", NULL, "/cache/x"},
+		{254, 0, "/snap/9/fs/etc/x", "/snap/9/fs/etc/x", "/etc/x"},
+		{254, 0, "/snap/7/fs/bin/sh", "/snap/7/fs/bin/sh",
+		 "/bin/sh"}, /* a short name of a layer */
+		{254, 0, "/abs/l2/lib/y", "/abs/l2/lib/y", "/lib/y"},
+		{254, 0, "/etc/passwd", "/etc/passwd", NULL},
+		{254, 0, "/var/lib/vol/z", "/var/lib/vol/z", "/data/z"},
+	};
+
+	(void)state;
+	mountinfo_parse(&view.info, table);
+	assert_int_equal(view.info.n, 4);
+	container_view_set_layers(&view, view.info.lines[0].options);
+	view.binds = &bind;
+	view.n_binds = 1;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		_cleanup_free_ char *path = container_view_path(&view, rows[i].major, rows[i].minor,
+								rows[i].fs_path, rows[i].host_path,
+								&point);
+
+		if (rows[i].expected)
+			assert_string_equal(path ? path : "(null)", rows[i].expected);
+		else
+			assert_null(path);
+	}
+	mountinfo_done(&view.info);
+	for (size_t i = 0; i < view.n_layers; i++)
+		free(view.layers[i]);
+	free(view.layers);
+}
+
+static void volumes_by_path(void **state)
+{
+	static const struct {
+		const char *path, *expected;
+	} rows[] = {
+		{"/var/lib/kubelet/pods/u1/volumes/kubernetes.io~empty-dir/cache/x", "cache"},
+		{"/var/lib/kubelet/pods/u1/volumes/kubernetes.io~csi/pvc-1/mount/y", "pvc-1"},
+		{"/var/lib/kubelet/pods/u1/volume-subpaths/conf/app/0", "conf"},
+		{"/var/lib/kubelet/pods/u1/volumes/kubernetes.io~empty-dir", NULL},
+		{"/var/lib/kubelet/pods/u1/etc-hosts", NULL},
+		{"/srv/pods/", NULL},
+		{"/", NULL},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		_cleanup_free_ char *name = container_volume_of_path(rows[i].path);
+
+		if (rows[i].expected)
+			assert_string_equal(name ? name : "(null)", rows[i].expected);
+		else
+			assert_null(name);
+	}
+}
+
 static void no_process_one_is_an_error(void **state)
 {
 	_cleanup_root_ struct root proc = ROOT_INIT;
@@ -203,6 +276,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		in_folder(paths_through_mounts),
 		in_folder(no_process_one_is_an_error),
+		in_folder(container_paths),
+		in_folder(volumes_by_path),
 		in_folder(cgroup_v1),
 		in_folder(cgroup_v2),
 		in_folder(no_memory_controller),
