@@ -235,10 +235,34 @@ static void test_plan_of_lists(void **state)
 	assert_true(watch_plan_decide(&plan, WATCH_UNAUTHORIZED, 5000, false).delay_ms >= 5000);
 }
 
+/* A server that is away is asked every few seconds however long it was; one that answers with errors, ever less often. */
+static void test_plan_of_absence(void **state)
+{
+	uint64_t longest = 0;
+
+	(void)state;
+	plan.version = xstrdup("1");
+	for (int i = 0; i < 300; i++) {
+		uint64_t ms = watch_plan_decide(&plan, WATCH_ABSENT, 0, false).delay_ms;
+
+		longest = ms > longest ? ms : longest;
+	}
+	assert_in_range(longest, 3000, 6400);
+	for (int i = 0; i < 300; i++) {
+		uint64_t ms = watch_plan_decide(&plan, WATCH_BROKEN, 0, false).delay_ms;
+
+		longest = ms > longest ? ms : longest;
+	}
+	assert_in_range(longest, 15000, 30000);
+	plan.attempt = 6;
+	watch_plan_ease(&plan);
+	assert_int_equal(plan.attempt, 3);
+}
+
 static void test_outcomes(void **state)
 {
 	(void)state;
-	assert_int_equal(watch_outcome_of_status(0), WATCH_BROKEN);
+	assert_int_equal(watch_outcome_of_status(0), WATCH_ABSENT);
 	assert_int_equal(watch_outcome_of_status(401), WATCH_UNAUTHORIZED);
 	assert_int_equal(watch_outcome_of_status(404), WATCH_USELESS);
 	assert_int_equal(watch_outcome_of_status(410), WATCH_EXPIRED);
@@ -260,6 +284,7 @@ int main(void)
 		cmocka_unit_test(test_answers),	       plan_test(test_plan_paths),
 		plan_test(test_plan_of_a_watch),       plan_test(test_plan_of_410),
 		plan_test(test_plan_of_lists),	       cmocka_unit_test(test_outcomes),
+		plan_test(test_plan_of_absence),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
