@@ -38,7 +38,7 @@ static int parse_value(const char *s, uint64_t factor, uint64_t *ret)
 	r = num_u64(digits, 0, UINT64_MAX, &v);
 	if (r < 0)
 		return r;
-	return __builtin_mul_overflow(v, factor, ret) ? -ERANGE : 0;
+	return __builtin_mul_overflow(v, factor, ret) || *ret > KEYVALUE_MAX ? -ERANGE : 0;
 }
 
 static void parse_line(const char *line, const char *file, const struct keyvalue_field *fields,

@@ -12,6 +12,9 @@
 
 enum { NOTES_MAX = 4, NOTE_BYTES = 96 };
 
+/* No memory is larger (8 PiB); sums of such values cannot overflow, and JSON holds them exactly. */
+#define KEYVALUE_MAX (1ULL << 53)
+
 /* What was wrong with a file, for the report. */
 struct parse_notes {
 	char lines[NOTES_MAX][NOTE_BYTES]; /* "meminfo: Slab: not a number" */

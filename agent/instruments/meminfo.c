@@ -74,32 +74,32 @@ static bool next_number(const char *text, const char *key, const char **ret_next
 	return true;
 }
 
-uint64_t meminfo_parse_pcp(const char *zoneinfo, uint64_t page_size, struct parse_notes *notes)
+/* The sum of all numbers behind key, in bytes; one that can't be is noted and left out. */
+static uint64_t sum_pages(const char *text, const char *key, const char *file, const char *what,
+			  uint64_t page_size, struct parse_notes *notes)
 {
+	const uint64_t most = KEYVALUE_MAX / page_size;
 	uint64_t pages = 0, v;
 
-	/* Each zone has a block "cpu: 0 / count: 5 / high: …" for each CPU. */
-	while (next_number(zoneinfo, " count:", &zoneinfo, &v)) {
-		if (v > UINT64_MAX / page_size / 1024)
-			parse_note(notes, "zoneinfo", "count", "not a number, or too large");
+	while (next_number(text, key, &text, &v)) {
+		if (v > most - pages)
+			parse_note(notes, file, what, "not a number, or too large");
 		else
 			pages += v;
 	}
 	return pages * page_size;
 }
 
+uint64_t meminfo_parse_pcp(const char *zoneinfo, uint64_t page_size, struct parse_notes *notes)
+{
+	/* Each zone has a block "cpu: 0 / count: 5 / high: …" for each CPU. */
+	return sum_pages(zoneinfo, " count:", "zoneinfo", "count", page_size, notes);
+}
+
 uint64_t meminfo_parse_sockets(const char *sockstat, uint64_t page_size, struct parse_notes *notes)
 {
-	uint64_t pages = 0, v;
-
 	/* "TCP: inuse 5 orphan 0 tw 0 alloc 7 mem 2", "UDP: inuse 2 mem 1" */
-	while (next_number(sockstat, " mem ", &sockstat, &v)) {
-		if (v > UINT64_MAX / page_size / 1024)
-			parse_note(notes, "sockstat", "mem", "not a number, or too large");
-		else
-			pages += v;
-	}
-	return pages * page_size;
+	return sum_pages(sockstat, " mem ", "sockstat", "mem", page_size, notes);
 }
 
 int meminfo_read(const struct root *proc, struct meminfo *ret, struct parse_notes *notes,
