@@ -63,7 +63,7 @@ FUZZ_BINS := $(FUZZERS:%.c=$(O)/%)
 FUZZ_SECONDS ?= 20
 C_FILES   := $(shell git ls-files --cached --others --exclude-standard '*.c' '*.h' 2>/dev/null)
 
-.PHONY: help deps build run test test-run e2e bench fuzz fuzz-run lint fmt compile_commands install clean
+.PHONY: help deps build run test test-run e2e vmtest vmtest-run bench fuzz fuzz-run lint fmt compile_commands install clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9_-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -87,6 +87,13 @@ test-run: $(O)/memdiag $(TEST_BINS)
 e2e: build ## a real etcd and kube-apiserver on loopback, with controller and agent
 	$(Q)hack/install-deps.sh test e2e containers
 	$(Q)python3 -B tests/e2e/run.py $(O)/memdiag
+
+vmtest: deps ## memdiag and its page scan on Debian's kernels, 5.10 to the newest, in emulated machines with cgroup v2
+	$(Q)hack/install-deps.sh test vm
+	$(Q)$(MAKE) --no-print-directory vmtest-run
+
+vmtest-run: $(O)/memdiag $(O)/tests/integration/test_pages
+	$(Q)python3 -B tests/vm/run.py $^
 
 bench: deps ## ratios against other ways to the same answer, in one run (root)
 	$(Q)hack/install-deps.sh test

@@ -119,12 +119,17 @@ static void set_filter(struct pages_filter *f, const uint64_t *ids, size_t n)
 
 int pages_kernel_load(struct pages_kernel *k, const uint64_t *ids, size_t n, struct err *err)
 {
+	/*
+	 * Our types are the kernel's own, never a module's. Told where they are, libbpf does not look for one that this kernel lacks
+	 * among the modules, which needs CAP_SYS_ADMIN (seen on 6.1).
+	 */
+	LIBBPF_OPTS(bpf_object_open_opts, opts, .btf_custom_path = KERNEL_BTF);
 	libbpf_print_fn_t old = libbpf_set_print(keep_complaint);
 	struct pages_bpf *skel;
 	int r = 0;
 
 	complaint[0] = '\0';
-	skel = pages_bpf__open();
+	skel = pages_bpf__open_opts(&opts);
 	if (!skel) {
 		r = -errno;
 	} else {

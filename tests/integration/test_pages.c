@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -29,6 +30,8 @@
 
 static struct root proc = ROOT_INIT;
 static size_t page_size;
+/* In an emulated machine times say nothing, and a fifth of the files and cgroups takes long enough. */
+static bool emulated;
 static size_t rss_before_first, rss_after_first;
 
 static size_t rss_kib(void)
@@ -222,13 +225,14 @@ static void test_planted(void **state)
 static void test_small_files(void **state)
 {
 	const char *dir = plant_dir();
-	struct plant_file *files = xcalloc(SMALL, sizeof(*files));
+	const int n = emulated ? SMALL / 5 : SMALL;
+	struct plant_file *files = xcalloc((size_t)n, sizeof(*files));
 	unsigned int wrong = 0, missing = 0;
 	const struct pages_file **sorted;
 	struct pages_snapshot *s;
 
 	(void)state;
-	for (int i = 0; i < SMALL; i++) {
+	for (int i = 0; i < n; i++) {
 		char name[32];
 
 		(void)snprintf(name, sizeof(name), "f%d", i);
@@ -240,7 +244,7 @@ static void test_small_files(void **state)
 	s = scan_top(PAGES_MAX_TOP);
 	assert_sane(s);
 	sorted = sorted_files(s);
-	for (int i = 0; i < SMALL; i++) {
+	for (int i = 0; i < n; i++) {
 		const struct pages_file *f = find_sorted(sorted, s->n_files_kept, &files[i].st);
 		_cleanup_free_ char *end = xasprintf("%s/f%d", strrchr(dir, '/'), i);
 		int64_t pages = plant_cached_pages(files[i].fd);
@@ -250,14 +254,14 @@ static void test_small_files(void **state)
 		wrong += f && (f->cached_bytes != (uint64_t)pages * page_size || !f->path ||
 			       !ends_with(f->path, end));
 	}
-	print_message("  %d files: %u missing, %u different; %llu files in all\n", SMALL, missing,
+	print_message("  %d files: %u missing, %u different; %llu files in all\n", n, missing,
 		      wrong, (unsigned long long)s->n_files);
 	assert_int_equal(missing, 0);
 	assert_int_equal(wrong, 0);
-	assert_true(s->n_files >= SMALL);
+	assert_true(s->n_files >= (uint64_t)n);
 	free(sorted);
 	pages_snapshot_free(s);
-	for (int i = 0; i < SMALL; i++)
+	for (int i = 0; i < n; i++)
 		plant_close(&files[i]);
 	free(files);
 }
@@ -525,6 +529,19 @@ static void test_two_memcgs(void **state)
 	plant_close(&f);
 }
 
+/* Before 5.13 (2d146aa3aa84) memory.stat leaves out up to 32 pages per CPU, for good. */
+static uint64_t stat_slack(void)
+{
+	struct utsname name;
+	int first, second;
+
+	assert_int_equal(uname(&name), 0);
+	assert_int_equal(sscanf(name.release, "%d.%d", &first, &second), 2);
+	if (first > 5 || (first == 5 && second >= 13))
+		return 0;
+	return 32 * page_size * (uint64_t)sysconf(_SC_NPROCESSORS_CONF);
+}
+
 static void test_memcg_id_and_stat(void **state)
 {
 	const char *dir = plant_cgroup("stat"), *shm = plant_tmpfs();
@@ -549,7 +566,8 @@ static void test_memcg_id_and_stat(void **state)
 		assert_int_equal(m->id, st.st_ino);
 		assert_true(m->cached_bytes >= f.bytes);
 		assert_true(m->shmem_bytes == 0);
-		equal = m->cached_bytes == said && plant_cgroup_cache_bytes(dir) == said;
+		equal = within(m->cached_bytes, said, stat_slack()) &&
+			plant_cgroup_cache_bytes(dir) == said;
 		if (equal || i == 39)
 			print_message("  scan %llu, memory.stat %llu\n",
 				      (unsigned long long)m->cached_bytes,
@@ -561,6 +579,19 @@ static void test_memcg_id_and_stat(void **state)
 	plant_close(&f);
 	plant_close(&g);
 	assert_true(equal);
+}
+
+/* Kernels of 2026 hand the pages to the parent, so that they do not pin the removed cgroup. */
+static void check_handed_over(const struct pages_snapshot *s, const struct plant_file *f,
+			      uint64_t removed)
+{
+	struct pages_snapshot *gone = scan_only(&removed, 1);
+
+	print_message("  handed to the parent\n");
+	assert_int_equal(charged(s, find(s, &f->st), "/"), f->bytes);
+	assert_int_equal(gone->n_memcgs, 0);
+	assert_int_equal(gone->total_bytes, 0);
+	pages_snapshot_free(gone);
 }
 
 static void test_dying_memcg(void **state)
@@ -583,10 +614,14 @@ static void test_dying_memcg(void **state)
 	assert_int_equal(access(dir, F_OK), -1);
 	s = scan_top(50);
 	m = find_memcg(s, path);
-	if (m)
-		print_message("  %s: dying %d, %llu bytes\n", m->path, m->dying,
-			      (unsigned long long)m->cached_bytes);
-	assert_non_null(m);
+	if (!m) {
+		check_handed_over(s, &f, id);
+		pages_snapshot_free(s);
+		plant_close(&f);
+		return;
+	}
+	print_message("  %s: dying %d, %llu bytes\n", m->path, m->dying,
+		      (unsigned long long)m->cached_bytes);
 	assert_true(m->dying);
 	assert_true(m->cached_bytes >= f.bytes);
 	assert_int_equal(charged(s, find(s, &f.st), path), f.bytes);
@@ -814,25 +849,26 @@ static void test_filter_everybody(void **state)
 static void test_filter_many(void **state)
 {
 	const char *cgroups[MANY], *shm = plant_tmpfs();
+	const size_t n = emulated ? MANY / 5 : MANY;
 	uint64_t ids[MANY / 3], best = UINT64_MAX;
 
 	(void)state;
-	for (int i = 0; i < MANY; i++) {
+	for (size_t i = 0; i < n; i++) {
 		char name[16];
 
-		(void)snprintf(name, sizeof(name), "m%d", i);
+		(void)snprintf(name, sizeof(name), "m%zu", i);
 		cgroups[i] = plant_cgroup(name);
 	}
-	for (int i = 0; i < MANY / 3; i++)
+	for (size_t i = 0; i < n / 3; i++)
 		ids[i] = memcg_id(cgroups[3 * i]);
-	plant_charged(cgroups, MANY, shm, 2 * page_size);
+	plant_charged(cgroups, n, shm, 2 * page_size);
 	for (int i = 0; i < 3; i++) {
-		struct pages_snapshot *s = scan_only(ids, MANY / 3);
+		struct pages_snapshot *s = scan_only(ids, n / 3);
 
-		assert_int_equal(s->n_memcgs, MANY / 3);
-		assert_int_equal(s->n_files, MANY / 3);
-		assert_int_equal(s->total_bytes, MANY / 3 * 2 * page_size);
-		for (int k = 0; k < MANY / 3; k++)
+		assert_int_equal(s->n_memcgs, n / 3);
+		assert_int_equal(s->n_files, n / 3);
+		assert_int_equal(s->total_bytes, n / 3 * 2 * page_size);
+		for (size_t k = 0; k < n / 3; k++)
 			assert_int_equal(s->memcgs[k].cached_bytes, 2 * page_size);
 		print_message("  longest of %llu calls: %.3f ms; %.2f ns a page\n",
 			      (unsigned long long)s->bpf_calls, (double)s->bpf_max_call_ns / 1e6,
@@ -840,7 +876,7 @@ static void test_filter_many(void **state)
 		best = s->bpf_max_call_ns < best ? s->bpf_max_call_ns : best;
 		pages_snapshot_free(s);
 	}
-	assert_true(best < 1000 * 1000);
+	assert_true(emulated || best < 1000 * 1000);
 }
 
 /* --- how it behaves ------------------------------------------------------------------------------------------------------ */
@@ -860,7 +896,7 @@ static void test_short_calls(void **state)
 		best = s->bpf_max_call_ns < best ? s->bpf_max_call_ns : best;
 		pages_snapshot_free(s);
 	}
-	assert_true(best < 1000 * 1000);
+	assert_true(emulated || best < 1000 * 1000);
 }
 
 static unsigned int our_programs(void)
@@ -923,7 +959,7 @@ static void test_budget(void **state)
 	assert_true(s->coverage_permille < 1000);
 	assert_true(s->pfns > 0 && s->pfns < all->pfns);
 	assert_int_equal(all->coverage_permille, 1000);
-	assert_true(s->cpu_ns < all->cpu_ns);
+	assert_true(emulated || s->cpu_ns < all->cpu_ns);
 	pages_snapshot_free(s);
 	pages_snapshot_free(all);
 }
@@ -1081,6 +1117,7 @@ static int set_up(void **state)
 
 	(void)state;
 	page_size = (size_t)sysconf(_SC_PAGESIZE);
+	emulated = getenv("MEMDIAG_TEST_EMULATED") != NULL;
 	if (root_open(&proc, "/proc", &err) < 0 || pages_probe(&proc, &err) < 0) {
 		print_error("%s\n", err.msg);
 		return -1;

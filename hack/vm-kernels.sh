@@ -1,0 +1,97 @@
+#!/usr/bin/env bash
+# Prints "SUITE FOLDER" for each Debian kernel that `make vmtest` boots, newest last. A folder holds vmlinuz, the modules for a
+# disk in modules/ in the order they are loaded, and the version; it is filled once and then reused (delete the suite's link
+# beside it to take what is newest again). Packages come from the Debian mirror that this machine's apt uses already, with an
+# apt state of our own: nothing of the machine's changes. A suite that cannot be had is said in one line and left out.
+set -euo pipefail
+
+# 5.10, 6.1, 6.12 and the newest there is. The cloud flavour is the same kernel with a fifth of the drivers.
+suites=${*:-bullseye bookworm bookworm-backports sid}
+flavour=cloud-$(dpkg --print-architecture)
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/memdiag/kernels
+keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+
+say() { printf '%s\n' "vm-kernels: $*" >&2; }
+
+mkdir -p "$cache"
+exec 9>"$cache/.lock"
+flock 9
+state=$(mktemp -d "$cache/.new-XXXXXX")
+trap 'rm -rf "$state"' EXIT
+
+mirror=$(apt-get indextargets --format '$(ORIGIN) $(LABEL) $(REPO_URI)' 'Created-By: Packages' |
+	awk '$1 == "Debian" && $2 == "Debian" {print $3; exit}')
+
+# What apt says is kept for the line that reports a suite. An empty status: what is installed here decides nothing.
+private_apt() {
+	local tool=$1
+	shift
+	"$tool" -qq -o Dir::Etc::sourcelist="$state/$suite/sources.list" -o Dir::Etc::sourceparts=- \
+		-o Dir::Etc::preferences=- -o Dir::Etc::preferencesparts=- -o Dir::State::lists="$state/$suite/lists" \
+		-o Dir::State::status=/dev/null -o Dir::Cache="$state/$suite/cache" -o Acquire::Languages=none \
+		-o APT::Sandbox::User=root -o Acquire::Retries=2 "$@" 2>>"$state/$suite/log"
+}
+
+update() {
+	mkdir -p "$state/$suite"/{lists,cache,unpacked}
+	printf 'deb [signed-by=%s] %s %s main\n' "$keyring" "$mirror" "$suite" >"$state/$suite/sources.list"
+	private_apt apt-get update -o APT::Update::Error-Mode=any
+}
+
+# The packages that a kernel is made of: since 6.17 the image only depends on them.
+depends_on() { private_apt apt-cache depends "$1" | grep -oE ' linux-(image|binary|modules|base)-[0-9][^ ]*' | tr -d ' ' | sort -u; }
+
+download() {
+	local image deb
+	image=$(depends_on "linux-image-$flavour" | grep -m1 linux-image-)
+	(cd "$state/$suite" && private_apt apt-get download "$image" $(depends_on "$image"))
+	for deb in "$state/$suite"/*.deb; do
+		dpkg-deb -x "$deb" "$state/$suite/unpacked"
+	done
+}
+
+# The disk's modules only, unpacked, with names that sort in the order in which they are loaded.
+keep_what_is_needed() {
+	local root=$state/$suite/unpacked out=$state/$suite/kept modules version n=0 verb file
+	mkdir -p "$out/modules"
+	[ -d "$root/lib/modules" ] || ln -s usr/lib "$root/lib" # where /usr is merged
+	modules=$(echo "$root"/lib/modules/*)
+	version=${modules##*/}
+	cp "$root/boot/vmlinuz-$version" "$out/vmlinuz" 2>/dev/null || cp "$modules/vmlinuz" "$out/vmlinuz"
+	printf '%s\n' "$version" >"$out/version"
+	depmod -b "$root" "$version" 2>>"$state/$suite/log"
+	# What is built in is listed as such or not at all; vm-run.sh says so if it has no disk.
+	modprobe -d "$root" -S "$version" --show-depends -a virtio_pci virtio_blk ext4 >"$state/$suite/order" \
+		2>>"$state/$suite/log" || true
+	while read -r verb file _; do
+		[ "$verb" = insmod ] || continue
+		n=$((n + 1))
+		case $file in
+		*.xz) xz -dc "$file" ;;
+		*.zst) zstd -dcq "$file" ;;
+		*) cat "$file" ;;
+		esac >"$out/modules/$(printf %02d $n)-$(basename "$file" | sed 's/\.ko.*//').ko"
+	done < <(awk '!seen[$0]++' "$state/$suite/order")
+	rm -rf "${cache:?}/$version"
+	mv "$out" "$cache/$version"
+	ln -sfn "$version" "$cache/$suite"
+}
+
+for suite in $suites; do
+	if [ ! -f "$cache/$suite/vmlinuz" ]; then
+		mkdir -p "$state/$suite"
+		if [ -z "$mirror" ]; then
+			say "$suite: apt has no Debian mirror here; kernel left out"
+			continue
+		fi
+		set +e # within a condition the subshell would go on after a failure
+		(set -e; update; download; keep_what_is_needed) 2>>"$state/$suite/log"
+		status=$?
+		set -e
+		if [ "$status" != 0 ]; then
+			say "$suite: kernel left out: $(grep -v '^ ' "$state/$suite/log" | tail -1)"
+			continue
+		fi
+	fi
+	printf '%s %s\n' "$suite" "$(readlink -f "$cache/$suite")"
+done
