@@ -171,10 +171,28 @@ struct cgroup {
 	struct kernfs_node *kn;
 };
 
+/* The kernel's has no tag; the linker of types compares members only. */
+struct atomic_long {
+	__s64 counter;
+};
+
+struct percpu_ref_data {
+	struct atomic_long count;
+};
+
+/* 5.10 moved what the hot path does not need into data (2b0d3d3e4fcf). */
+struct percpu_ref {
+	struct percpu_ref_data *data;
+};
+
 struct cgroup_subsys_state {
 	struct cgroup *cgroup;
 	struct cgroup_subsys *ss;
+	struct percpu_ref refcnt;
+	struct list_head sibling, children;
 	unsigned int flags;
+	__u64 serial_nr;
+	struct cgroup_subsys_state *parent;
 };
 
 struct css_set {
@@ -205,16 +223,41 @@ struct pglist_data {
 	struct zone node_zones[1];
 };
 
+/* 6.1 (ec1c86b25f4b); in 6.1 and 6.2 it is struct lru_gen_struct. Of a member's type only the members matter. */
+struct lru_gen_folio {
+	long nr_pages[1]; /* [generations][anon, file][zones] in one dimension */
+};
+
 struct lruvec {
 	struct pglist_data *pgdat;
+	struct lru_gen_folio lrugen;
 };
 
 struct mem_cgroup_per_node {
 	struct lruvec lruvec;
+	unsigned long lru_zone_size[1]; /* [zones][lru lists] in one dimension */
+};
+
+/* Newer pahole (Debian's Linux 7.2) keeps the dimensions of arrays apart, and libbpf tells such types from flat ones. */
+struct mem_cgroup_per_node___nested {
+	unsigned long lru_zone_size[1][1];
+};
+
+struct lru_gen_folio___nested {
+	long nr_pages[1][1][1];
+};
+
+struct lruvec___nested {
+	struct lru_gen_folio___nested lrugen;
+};
+
+struct page_counter {
+	struct atomic_long usage;
 };
 
 struct mem_cgroup {
 	struct cgroup_subsys_state css;
+	struct page_counter memory, swap;
 	struct mem_cgroup_per_node *nodeinfo[1];
 };
 
@@ -224,8 +267,10 @@ struct obj_cgroup {
 
 #pragma clang attribute pop
 
-/* enum in cgroup-defs.h without a name: its values are the same since 3.13. */
-#define COMPAT_CSS_ONLINE 2u
+/* enum in cgroup-defs.h without a name: its values are the same since 3.13, the last one's since 4.13. */
+#define COMPAT_CSS_ONLINE   2u
+#define COMPAT_CSS_RELEASED 4u	/* off its parent's list of children */
+#define COMPAT_CSS_DYING    16u /* its directory is removed */
 
 /* Reads a member-sized value at an address. 0, or -EFAULT; the destination is zeroed then. */
 #define compat_read(dst, address) \

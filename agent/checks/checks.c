@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "checks/cgroup_leak.h"
 #include "checks/check.h"
 #include "checks/memory_breakdown.h"
 #include "checks/page_cache.h"
@@ -17,6 +18,7 @@ static const struct check *const checks[] = {
 	&check_memory_breakdown,
 	&check_page_cache,
 	&check_shared_memory,
+	&check_cgroup_leak,
 };
 
 const struct check *check_find(enum check_type type)

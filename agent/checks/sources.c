@@ -123,8 +123,6 @@ int sources_pages_of(struct sources *sources, const uint64_t *ids, size_t n,
 	struct pages_snapshot *snapshot = NULL;
 	int r;
 
-	if (!spec_limits_pods(sources->opts.spec) && (sources->pages || sources->pages_failed < 0))
-		return sources_pages(sources, ret, err);
 	if (n == 0)
 		return err_say(err, EINVAL, "no memory cgroup to look for");
 	r = scan(sources, ids, n, &snapshot, err);

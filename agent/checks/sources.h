@@ -61,8 +61,7 @@ void sources_done(struct sources *sources);
  */
 int sources_pages(struct sources *sources, const struct pages_snapshot **ret, struct err *err);
 /*
- * A snapshot with all that is charged to these memory cgroups, at most PAGES_MAX_MEMCG_IDS: the one of everything when another
- * check has had it made, else a scan of these only. Borrowed until the next call.
+ * Scans what is charged to these memory cgroups only, 1 to PAGES_MAX_MEMCG_IDS. Borrowed until the next call.
  */
 int sources_pages_of(struct sources *sources, const uint64_t *ids, size_t n,
 		     const struct pages_snapshot **ret, struct err *err);

@@ -42,6 +42,7 @@ void owner_done(struct owner *owner)
 	free(owner->container);
 	free(owner->pod_uid);
 	free(owner->unit);
+	free(owner->controller);
 	memset(owner, 0, sizeof(*owner));
 }
 
@@ -56,6 +57,7 @@ struct owner owner_copy(const struct owner *owner)
 		.container = copy(owner->container),
 		.pod_uid = copy(owner->pod_uid),
 		.unit = copy(owner->unit),
+		.controller = copy(owner->controller),
 	};
 }
 
@@ -66,6 +68,7 @@ static void add_names(const struct owner *owner, cJSON *object)
 	tree_add_str(object, "namespace", owner->ns);
 	tree_add_str(object, "pod", owner->pod);
 	tree_add_str(object, "container", owner->container);
+	tree_add_str(object, "controller", owner->controller);
 	if (!owner->cgroup)
 		return;
 	name = text_escape_name(owner->cgroup, strlen(owner->cgroup));
@@ -91,7 +94,7 @@ char *owner_id(const struct owner *owner)
 	_cleanup_free_ char *name = NULL, *who = NULL;
 	char suffix[32] = "";
 
-	if (!owner->cgroup && !owner->pod)
+	if (!owner->cgroup && !owner->pod && !owner->controller)
 		return xstrdup("/node");
 	if (owner->dying)
 		(void)snprintf(suffix, sizeof(suffix), "@%" PRIu64, owner->cgroup_id);
@@ -99,6 +102,10 @@ char *owner_id(const struct owner *owner)
 		who = owner->container
 			      ? xasprintf("/%s/%s/%s", owner->ns, owner->pod, owner->container)
 			      : xasprintf("/%s/%s", owner->ns, owner->pod);
+	} else if (owner->ns && owner->controller) {
+		const char *slash = strchr(owner->controller, '/');
+
+		who = xasprintf("/%s/%s", owner->ns, slash ? slash + 1 : owner->controller);
 	} else {
 		name = text_escape_name(owner->cgroup, strlen(owner->cgroup));
 		text_shorten_middle(name, 400); /* with reason and id within the CRD's 512 bytes */

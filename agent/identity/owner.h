@@ -20,6 +20,8 @@ struct owner {
 	bool dying; /* the cgroup is removed but still pinned */
 	char *ns, *pod, *container, *pod_uid;
 	char *unit; /* systemd unit of the host; NULL for pods */
+	/* What made the pods, "CronJob/nightly" or "nightly", where it is about all of them; NULL elsewhere. */
+	char *controller;
 };
 
 /* The owner of a cgroup as pods and history know it. pods and history may be NULL. The caller releases it. */
@@ -33,7 +35,7 @@ void owner_add(const struct owner *owner, cJSON *object);
 /* The same for a finding's subject: with podUID, without dying. */
 void owner_add_subject(const struct owner *owner, cJSON *object);
 /*
- * The part of a finding's id after the reason: "/namespace/pod/container", else "/cgroup/system.slice". A dying cgroup's has
+ * The part of a finding's id after the reason: "/namespace/pod/container", "/namespace/controller", else "/cgroup/system.slice". A dying cgroup's has
  * "@<id>": names and paths repeat.
  */
 char *owner_id(const struct owner *owner);

@@ -11,6 +11,9 @@
 #include "base/root.h"
 #include "instruments/cgroupfs.h"
 
+/* The running kernel's types: of the kernel itself, not of the host's /proc that is diagnosed. */
+#define HOST_KERNEL_BTF "/sys/kernel/btf/vmlinux"
+
 struct host_paths {
 	const char *proc;   /* "/proc"; must show the host's pids */
 	const char *cgroup; /* "/sys/fs/cgroup" */

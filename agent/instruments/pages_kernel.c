@@ -15,9 +15,9 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/num.h"
+#include "instruments/host.h"
 #include "instruments/pages_internal.h"
 
-#define KERNEL_BTF	"/sys/kernel/btf/vmlinux"
 #define KERNEL_LOCKDOWN "/sys/kernel/security/lockdown"
 
 /* From linux/capability.h, whose older versions lack two of them. */
@@ -62,8 +62,8 @@ int pages_probe(const struct root *proc, struct err *err)
 	return err_say(err, EOPNOTSUPP,
 		       "the page scan knows the virtual memory map of x86_64 and arm64 only");
 #endif
-	if (access(KERNEL_BTF, R_OK) < 0)
-		return err_say(err, EOPNOTSUPP, "the kernel has no BTF (%s: %s)", KERNEL_BTF,
+	if (access(HOST_KERNEL_BTF, R_OK) < 0)
+		return err_say(err, EOPNOTSUPP, "the kernel has no BTF (%s: %s)", HOST_KERNEL_BTF,
 			       strerror(errno));
 	if (locked_down())
 		return err_say(err, EPERM, "kernel lockdown is in confidentiality mode");
@@ -123,7 +123,7 @@ int pages_kernel_load(struct pages_kernel *k, const uint64_t *ids, size_t n, str
 	 * Our types are the kernel's own, never a module's. Told where they are, libbpf does not look for one that this kernel lacks
 	 * among the modules, which needs CAP_SYS_ADMIN (seen on 6.1).
 	 */
-	LIBBPF_OPTS(bpf_object_open_opts, opts, .btf_custom_path = KERNEL_BTF);
+	LIBBPF_OPTS(bpf_object_open_opts, opts, .btf_custom_path = HOST_KERNEL_BTF);
 	libbpf_print_fn_t old = libbpf_set_print(keep_complaint);
 	struct pages_bpf *skel;
 	int r = 0;

@@ -20,6 +20,9 @@ enum hint_condition {
 	HINT_SYSV = 1 << 6,	    /* it is a SysV segment */
 	HINT_DIRECTORY = 1 << 7,    /* the largest directory has a path */
 	HINT_NO_LIMIT = 1 << 8,	    /* neither it nor a parent has a memory limit */
+	HINT_SHMEM_FILE = 1 << 9,   /* the largest file is a tmpfs's, and has a path */
+	HINT_CONTROLLER = 1 << 10,  /* kind and name of the pods' controller are known */
+	HINT_CACHE_PINS = 1 << 11,  /* cache of files is what pins, or some of it */
 };
 
 enum { HINT_MAX_VARS = 16 };

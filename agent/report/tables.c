@@ -49,6 +49,13 @@ static const struct column usage_columns[] = {
 	{"CONTAINER OR UNIT", NULL, COLUMN_OWNER, 0},
 };
 
+static const struct column leak_columns[] = {
+	{"DYING", "dying", COLUMN_NUMBER, 7},	      {"PINNED", "pinnedBytes", COLUMN_BYTES, 7},
+	{"FILES", "fileBytes", COLUMN_BYTES, 7},      {"SHMEM", "shmemBytes", COLUMN_BYTES, 7},
+	{"KERNEL", "kernelBytes", COLUMN_BYTES, 7},   {"CONTROLLER", "controller", COLUMN_TEXT, 0},
+	{"LARGEST, OR WHERE", NULL, COLUMN_OWNER, 0},
+};
+
 const struct table tables[] = {
 	{"MemoryBreakdown", "memoryBreakdown.pods", "Containers and units by usage", usage_columns,
 	 ARRAY_SIZE(usage_columns)},
@@ -63,6 +70,8 @@ const struct table tables[] = {
 	{"SharedMemory", "sharedMemory.containers",
 	 "Containers and cgroups charged for shared memory", shmem_cgroup_columns,
 	 ARRAY_SIZE(shmem_cgroup_columns)},
+	{"CgroupLeak", "cgroupLeak.groups", "Removed memory cgroups by what made them",
+	 leak_columns, ARRAY_SIZE(leak_columns)},
 };
 const size_t n_tables = ARRAY_SIZE(tables);
 
@@ -79,5 +88,9 @@ const struct total totals[] = {
 	{"PageCache", "pageCache.unresolvedBytes", "of files without a name", true},
 	{"SharedMemory", "sharedMemory.totalBytes", "of shared memory", true},
 	{"SharedMemory", "sharedMemory.unresolvedBytes", "without a name", true},
+	{"CgroupLeak", "cgroupLeak.live", "memory cgroups", false},
+	{"CgroupLeak", "cgroupLeak.dying", "removed but pinned", false},
+	{"CgroupLeak", "cgroupLeak.dyingBytes", "charged to these", true},
+	{"CgroupLeak", "cgroupLeak.kernelBytes", "of kernel memory for these (estimate)", true},
 };
 const size_t n_totals = ARRAY_SIZE(totals);

@@ -190,9 +190,13 @@ static void decode_limit(struct decoder *d, const struct reason *reason, const c
 		decode_fault(
 			d, path, item,
 			"must be a percentage (0% to 100%), a size (512Mi) or a duration (200ms)");
+	else if ((reason->units & THRESHOLD_COUNT) && s[strspn(s, "0123456789")] == '\0')
+		*out = (struct threshold_value){THRESHOLD_COUNT, v.value};
 	else if (!(reason->units & v.unit))
 		decode_fault(d, path, item,
-			     "this reason takes a percentage (20%) or a size (512Mi)");
+			     reason->units & THRESHOLD_COUNT
+				     ? "this reason takes a number (100)"
+				     : "this reason takes a percentage (20%) or a size (512Mi)");
 	else
 		*out = v;
 }

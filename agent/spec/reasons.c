@@ -24,6 +24,13 @@ static const struct reason reasons[] = {
 		.warning = {THRESHOLD_PERMILLE, 100},
 		.critical = {THRESHOLD_PERMILLE, 250},
 	},
+	{
+		.name = "CgroupLeak",
+		.units = THRESHOLD_COUNT,
+		.of = "memory cgroups that are removed but pinned",
+		.warning = {THRESHOLD_COUNT, 100},
+		.critical = {THRESHOLD_COUNT, 1000},
+	},
 };
 
 const struct reason *reason_find(const char *name)
@@ -37,7 +44,7 @@ const struct reason *reason_find(const char *name)
 
 const char *reason_names(void)
 {
-	return "PageCacheHigh, SharedMemoryHigh";
+	return "PageCacheHigh, SharedMemoryHigh, CgroupLeak";
 }
 
 int threshold_parse(const char *text, struct threshold_value *ret)

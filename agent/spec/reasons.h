@@ -14,6 +14,8 @@ enum threshold_unit {
 	THRESHOLD_PERMILLE = 1 << 0, /* "20%": of what the reason's `of` says */
 	THRESHOLD_BYTES = 1 << 1,    /* "512Mi" */
 	THRESHOLD_MICROS = 1 << 2,   /* "200ms" */
+	THRESHOLD_COUNT =
+		1 << 3, /* "100": for reasons that take a count, a number without a unit is one */
 };
 
 struct threshold_value {
@@ -30,7 +32,7 @@ struct reason {
 
 /* NULL when there is no such reason. */
 const struct reason *reason_find(const char *name);
-/* "PageCacheHigh, SharedMemoryHigh": for messages. */
+/* "PageCacheHigh, SharedMemoryHigh, ...": for messages. */
 const char *reason_names(void);
 
 /* "20%", "512Mi" (Ki Mi Gi Ti or bytes), "200ms" (us ms s m). -EINVAL: none of these. */

@@ -156,6 +156,7 @@ static bool reaches(const struct threshold_value *limit, uint64_t value, uint64_
 		return whole > 0 && num_muldiv(value, 1000, whole) >= limit->value;
 	case THRESHOLD_BYTES:
 	case THRESHOLD_MICROS:
+	case THRESHOLD_COUNT:
 		return value >= limit->value;
 	default:
 		return false;

@@ -58,7 +58,8 @@ static void every_field(void **state)
 			    "  timeZone: Europe/Berlin\n  startingDeadlineSeconds: 600\n"
 			    "  activeDeadlineSeconds: 100\n  concurrencyPolicy: Forbid\n"
 			    "  suspend: true\n  historyLimit: 0\n  failOn: Critical\n"
-			    "  thresholds: [{reason: PageCacheHigh, warning: 5%, critical: 1Gi}]\n",
+			    "  thresholds: [{reason: PageCacheHigh, warning: 5%, critical: 1Gi},\n"
+			    "               {reason: CgroupLeak, warning: '7'}]\n",
 		       SPEC_FROM_FILE, &faults);
 
 	(void)state;
@@ -71,7 +72,10 @@ static void every_field(void **state)
 	assert_string_equal(spec->schedule, "@daily");
 	assert_true(spec->suspend);
 	assert_int_equal(spec->fail_on, SEVERITY_CRITICAL);
-	assert_int_equal(spec->n_thresholds, 1);
+	assert_int_equal(spec->n_thresholds, 2);
+	assert_int_equal(spec_severity(spec, "CgroupLeak", 6, 0), SEVERITY_NONE);
+	assert_int_equal(spec_severity(spec, "CgroupLeak", 7, 0), SEVERITY_WARNING);
+	assert_int_equal(spec_severity(spec, "CgroupLeak", 1000, 0), SEVERITY_CRITICAL);
 	assert_int_equal(spec_severity(spec, "PageCacheHigh", 49, 1000), SEVERITY_NONE);
 	assert_int_equal(spec_severity(spec, "PageCacheHigh", 50, 1000), SEVERITY_WARNING);
 	assert_int_equal(spec_severity(spec, "PageCacheHigh", 1ULL << 30, 1ULL << 40),
@@ -133,6 +137,10 @@ static const struct {
 	 "spec.thresholds[0].warning", "101%", "percentage"},
 	{HEAD "spec: {thresholds: [{reason: PageCacheHigh, critical: 200ms}]}",
 	 "spec.thresholds[0].critical", "200ms", "size"},
+	{HEAD "spec: {thresholds: [{reason: CgroupLeak, warning: 512Mi}]}",
+	 "spec.thresholds[0].warning", "512Mi", "number"},
+	{HEAD "spec: {thresholds: [{reason: PageCacheHigh, warning: 5m}]}",
+	 "spec.thresholds[0].warning", "5m", "size"},
 	{"apiVersion: v1\nkind: MemoryDiagnosis", "apiVersion", "v1", "memdiag.io/v1alpha1"},
 	{"kind: MemoryDiagnosis", "apiVersion", "missing", "memdiag.io/v1alpha1"},
 	{"apiVersion: memdiag.io/v1alpha1\nkind: Pod", "kind", "Pod", "MemoryDiagnosis"},

@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "checks/cgroup_leak.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/num.h"
+#include "base/text.h"
+#include "report/hints.h"
+
+static const char reason[] = "CgroupLeak";
+
+enum {
+	COST_SLAB = 13926, /* bytes of one dying memory cgroup: 13.6 KiB */
+	COST_CPU = 1946,   /* and of each CPU: 1.9 KiB */
+};
+
+uint64_t cgroup_leak_cost(uint64_t n, unsigned int n_cpus)
+{
+	return n * (COST_SLAB + (uint64_t)COST_CPU * n_cpus);
+}
+
+static char *file_name(const struct leak_facts *facts, const struct pages_file *file)
+{
+	const struct cache_facts names = {.mounts = facts->mounts};
+
+	return cache_file_name(&names, file);
+}
+
+static char *file_open_path(const struct leak_facts *facts, const struct pages_file *file)
+{
+	const struct cache_facts names = {.mounts = facts->mounts};
+
+	return cache_file_open_path(&names, file);
+}
+
+/* --- the result ------------------------------------------------------------------------------------------------------- */
+
+static void add_group(const struct leak_facts *facts, const struct leak_group *group, cJSON *list)
+{
+	cJSON *row = tree_push_object(list), *files;
+	struct owner owner = group->owner;
+	_cleanup_free_ char *sample = NULL;
+
+	owner.dying = false;
+	owner.cgroup = group->place;
+	owner_add(&owner, row);
+	tree_add_str(row, "podUID", owner.pod_uid);
+	if (group->owner.cgroup) {
+		sample = text_escape_name(group->owner.cgroup, strlen(group->owner.cgroup));
+		text_shorten_middle(sample, 512);
+		tree_add_str(row, "sampleCgroup", sample);
+	}
+	tree_add_u64(row, "dying", group->dying);
+	tree_add_u64(row, "pinnedBytes", group->pinned_bytes);
+	tree_add_u64(row, "fileBytes", group->file_bytes);
+	tree_add_u64(row, "shmemBytes", group->shmem_bytes);
+	tree_add_u64(row, "swapBytes", group->swap_bytes);
+	tree_add_u64(row, "otherReferences", group->other_refs);
+	tree_add_u64(row, "kernelBytes", cgroup_leak_cost(group->dying, facts->n_cpus));
+	files = tree_add_array(row, "files");
+	for (size_t i = 0; i < group->n_files; i++) {
+		_cleanup_free_ char *name = file_name(facts, group->files[i].file);
+
+		if (*name)
+			tree_push_str(files, name);
+	}
+}
+
+static void describe(const struct leak_facts *facts, struct check_result *result)
+{
+	const struct memcgs_snapshot *memcgs = facts->memcgs;
+
+	result->method = "bpf-css-walk";
+	result->coverage_permille = 1000;
+	result->bpf_calls = memcgs->bpf_calls;
+	result->bpf_max_call_us = (memcgs->bpf_max_call_ns + 999) / 1000;
+	if (facts->pages) {
+		uint64_t us = (facts->pages->bpf_max_call_ns + 999) / 1000;
+
+		result->bpf_calls += facts->pages->bpf_calls;
+		if (us > result->bpf_max_call_us)
+			result->bpf_max_call_us = us;
+		result->coverage_permille = facts->pages->coverage_permille;
+	}
+	if (result->coverage_permille < 1000) {
+		result->state = CHECK_TRUNCATED;
+		result->reason = "CPUBudgetExhausted";
+		(void)snprintf(result->message, sizeof(result->message),
+			       "counts are complete; spec.cpuBudget ran out after %u.%u %% of "
+			       "memory, so files may be missing",
+			       result->coverage_permille / 10, result->coverage_permille % 10);
+	} else if (facts->pages_problem) {
+		result->reason = "FilesMissing";
+		(void)snprintf(result->message, sizeof(result->message),
+			       "counts are complete; the files that pin them are unknown: %s",
+			       facts->pages_problem);
+	} else if (facts->not_scanned > 0) {
+		result->reason = "FilesOfLargestOnly";
+		(void)snprintf(result->message, sizeof(result->message),
+			       "counts are complete; files were looked for in the %u largest, not "
+			       "in %" PRIu64 " more",
+			       PAGES_MAX_MEMCG_IDS, facts->not_scanned);
+	}
+}
+
+/* --- findings --------------------------------------------------------------------------------------------------------- */
+
+static void file_hint_facts(const struct leak_facts *facts, const struct leak_file *top,
+			    struct hint_facts *hints)
+{
+	_cleanup_free_ char *path = file_open_path(facts, top->file);
+	char size[NUM_TEXT_MAX];
+
+	hint_facts_set(hints, "file_size", "%s", num_format_bytes(top->bytes, size));
+	if (path) {
+		_cleanup_free_ char *quoted = text_shell_quote(path, strlen(path));
+
+		hints->conditions |= top->file->kind == PAGES_SHMEM ? HINT_SHMEM_FILE
+								    : HINT_NAMED_FILE;
+		hint_facts_set(hints, "path_q", "%s", quoted);
+	} else if (top->file->deleted && !top->file->kernel_mount && top->file->path) {
+		const char *base = strrchr(top->file->path, '/');
+		_cleanup_free_ char *pattern =
+			xasprintf("*%s (deleted)", base ? base : top->file->path);
+		_cleanup_free_ char *quoted = text_shell_quote(pattern, strlen(pattern));
+
+		hints->conditions |= HINT_DELETED_FILE;
+		hint_facts_set(hints, "path_deleted_q", "%s", quoted);
+	}
+}
+
+/* group NULL: all of them. */
+static void add_hints(const struct leak_facts *facts, const struct leak_group *group,
+		      struct finding *finding)
+{
+	struct hint_facts hints = {0};
+	const struct owner *owner = group ? &group->owner : NULL;
+	uint64_t files = group ? group->file_bytes : facts->memcgs->dying_file_bytes;
+	char size[NUM_TEXT_MAX];
+
+	if (group && group->n_files > 0)
+		file_hint_facts(facts, &group->files[0], &hints);
+	if (owner && owner->controller && owner->ns) {
+		const char *slash = strchr(owner->controller, '/');
+		_cleanup_free_ char *ns = text_shell_quote(owner->ns, strlen(owner->ns));
+		_cleanup_free_ char *kind =
+			slash ? xstrndup(owner->controller, (size_t)(slash - owner->controller))
+			      : xstrdup("all");
+		const char *name = slash ? slash + 1 : owner->controller;
+		_cleanup_free_ char *quoted = text_shell_quote(name, strlen(name));
+
+		hints.conditions |= slash ? HINT_CONTROLLER : 0;
+		hint_facts_set(&hints, "namespace_q", "%s", ns);
+		hint_facts_set(&hints, "kind", "%s", kind);
+		hint_facts_set(&hints, "name_q", "%s", quoted);
+	}
+	if (files > 0)
+		hints.conditions |= HINT_CACHE_PINS;
+	hint_facts_set(&hints, "dying", "%" PRIu64, group ? group->dying : facts->memcgs->dying);
+	hint_facts_set(&hints, "cache_size", "%s", num_format_bytes(files, size));
+	hints_apply(&hints, finding);
+	hint_facts_done(&hints);
+}
+
+static char *message(const struct leak_facts *facts, const struct leak_group *group, uint64_t dying,
+		     uint64_t pinned)
+{
+	char size[NUM_TEXT_MAX], cost[NUM_TEXT_MAX], part[NUM_TEXT_MAX];
+	_cleanup_free_ char *of = NULL, *name = NULL;
+	const struct leak_file *top = group && group->n_files > 0 ? &group->files[0] : NULL;
+
+	if (group && group->owner.controller)
+		of = xasprintf(" of %s", group->owner.controller);
+	else if (group) {
+		_cleanup_free_ char *place = text_escape_name(group->place, strlen(group->place));
+
+		text_shorten_middle(place, 120);
+		of = xasprintf(" below %s", place);
+	}
+	(void)num_format_bytes(pinned, size);
+	(void)num_format_bytes(cgroup_leak_cost(dying, facts->n_cpus), cost);
+	name = top ? file_name(facts, top->file) : xstrdup("");
+	if (!*name)
+		return xasprintf("%" PRIu64 " removed memory cgroups%s are still there: %s is "
+				 "charged to them, and they take about %s of kernel memory",
+				 dying, of ? of : "", size, cost);
+	text_shorten_middle(name, 200);
+	return xasprintf("%" PRIu64 " removed memory cgroups%s are still there: %s is charged to "
+			 "them, most of it of %s (%s), and they take about %s of kernel memory",
+			 dying, of ? of : "", size, name, num_format_bytes(top->bytes, part), cost);
+}
+
+static void add_evidence(const struct leak_facts *facts, const struct leak_group *group,
+			 struct finding *finding)
+{
+	const struct memcgs_snapshot *memcgs = facts->memcgs;
+	uint64_t dying = group ? group->dying : memcgs->dying;
+
+	finding_add_evidence(finding, "dyingCgroups", "%" PRIu64, dying);
+	finding_add_evidence(finding, "liveCgroups", "%" PRIu64, memcgs->live);
+	finding_add_evidence(finding, "kernelBytesEstimate", "%" PRIu64,
+			     cgroup_leak_cost(dying, facts->n_cpus));
+	finding_add_evidence(finding, "fileBytes", "%" PRIu64,
+			     group ? group->file_bytes : memcgs->dying_file_bytes);
+	if (!group)
+		return;
+	finding_add_evidence(finding, "otherReferences", "%" PRIu64, group->other_refs);
+	for (size_t i = 0; i < group->n_files && i < 2; i++) {
+		_cleanup_free_ char *name = file_name(facts, group->files[i].file);
+
+		text_shorten_middle(name, 120);
+		if (*name)
+			finding_add_evidence(finding, i == 0 ? "largestFile" : "nextFile", "%s",
+					     name);
+	}
+}
+
+/* A finding of a group, or of all together (group NULL). */
+static void add_finding(const struct leak_facts *facts, const struct leak_group *group,
+			enum severity severity, struct findings *findings)
+{
+	const struct memcgs_snapshot *memcgs = facts->memcgs;
+	struct finding *finding = findings_add(findings);
+	uint64_t pinned = memcgs->dying_file_bytes + memcgs->dying_anon_bytes +
+			  memcgs->dying_unevictable_bytes;
+	uint64_t dying = group ? group->dying : memcgs->dying;
+
+	finding->check = CHECK_CGROUP_LEAK;
+	finding->severity = severity;
+	finding->reason = reason;
+	finding->bytes = group ? group->pinned_bytes : pinned;
+	if (group) {
+		const struct owner subject = {
+			.ns = group->owner.ns,
+			.controller = group->owner.controller,
+			.cgroup = group->place,
+		};
+
+		finding->subject = owner_copy(&subject);
+		finding->reclaimable_bytes = group->file_bytes > group->dirty_bytes
+						     ? group->file_bytes - group->dirty_bytes
+						     : 0;
+	}
+	finding->message = message(facts, group, dying, finding->bytes);
+	add_evidence(facts, group, finding);
+	add_hints(facts, group, finding);
+}
+
+void cgroup_leak_judge(const struct leak_facts *facts, struct check_result *result)
+{
+	const struct memcgs_snapshot *memcgs = facts->memcgs;
+	enum severity worst = SEVERITY_NONE, all;
+	cJSON *list;
+
+	describe(facts, result);
+	result->result = cJSON_CreateObject();
+	tree_add_u64(result->result, "live", memcgs->live);
+	tree_add_u64(result->result, "dying", memcgs->dying);
+	tree_add_u64(result->result, "dyingBytes",
+		     memcgs->dying_file_bytes + memcgs->dying_anon_bytes +
+			     memcgs->dying_unevictable_bytes);
+	tree_add_u64(result->result, "kernelBytes", cgroup_leak_cost(memcgs->dying, facts->n_cpus));
+	tree_add_u64(result->result, "notListed", memcgs->not_kept);
+	list = tree_add_array(result->result, "groups");
+	for (size_t i = 0; i < facts->groups->n && i < facts->spec->top; i++)
+		add_group(facts, &facts->groups->items[i], list);
+	for (size_t i = 0; i < facts->groups->n; i++) {
+		const struct leak_group *group = &facts->groups->items[i];
+		enum severity severity = spec_severity(facts->spec, reason, group->dying, 0);
+
+		if (severity == SEVERITY_NONE)
+			break; /* most first */
+		worst = severity > worst ? severity : worst;
+		add_finding(facts, group, severity, &result->findings);
+	}
+	all = spec_severity(facts->spec, reason, memcgs->dying, 0);
+	if (all > worst && !spec_limits_pods(facts->spec))
+		add_finding(facts, NULL, all, &result->findings);
+}

@@ -1,0 +1,500 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The walk of memory cgroups against the running kernel's own answers: /proc/cgroups (v1), cgroup.stat (v2), memory.stat.
+ * Needs root.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/sysmacros.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/cleanup.h"
+#include "base/mem.h"
+#include "instruments/memcgs.h"
+#include "instruments/pages.h"
+#include "support/plant.h"
+
+static struct root proc = ROOT_INIT;
+static size_t page_size;
+
+static struct memcgs_snapshot *walk(bool live)
+{
+	const struct memcgs_opts opts = {.live = live};
+	struct memcgs_snapshot *s = NULL;
+	struct err err = {0};
+
+	if (memcgs_read(&proc, &opts, &s, &err) < 0)
+		fail_msg("memcgs_read: %s", err.msg);
+	return s;
+}
+
+static bool below(const struct memcgs_entry *e, const char *parent)
+{
+	size_t n = strlen(parent);
+
+	return strncmp(e->path, parent, n) == 0 && e->path[n] == '/';
+}
+
+static size_t count_dying(const struct memcgs_snapshot *s, const char *parent)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->n; i++)
+		n += s->entries[i].dying && below(&s->entries[i], parent);
+	return n;
+}
+
+static const struct memcgs_entry *find(const struct memcgs_snapshot *s, const char *path)
+{
+	for (size_t i = 0; i < s->n; i++)
+		if (!s->entries[i].dying && strcmp(s->entries[i].path, path) == 0)
+			return &s->entries[i];
+	return NULL;
+}
+
+static int write_text(const char *dir, const char *name, const char *text)
+{
+	_cleanup_free_ char *path = xasprintf("%s/%s", dir, name);
+	_cleanup_close_ int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	return fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text) ? 0 : -1;
+}
+
+/* A number of a file of "name number" lines; -1: it has none of that name. */
+static int64_t stat_value(const char *dir, const char *file, const char *name)
+{
+	_cleanup_free_ char *path = xasprintf("%s/%s", dir, file);
+	_cleanup_fclose_ FILE *f = fopen(path, "re");
+	char key[128];
+	long long value;
+
+	while (f && fscanf(f, "%127s %lld", key, &value) == 2)
+		if (strcmp(key, name) == 0)
+			return value;
+	return -1;
+}
+
+/* A memory cgroup that can have memory cgroups below it. */
+static const char *plant_parent(const char *name)
+{
+	const char *dir = plant_cgroup(name);
+
+	(void)write_text(dir, "cgroup.subtree_control", "+memory"); /* v2 only */
+	return dir;
+}
+
+/* --- planting --------------------------------------------------------------------------------------------------------- */
+
+/* In the child: writes one page of the file in each of n cgroups and removes them. */
+static void make_zombies(const char *parent, int fd, size_t n)
+{
+	static char page[4096];
+	char dir[512], last[512] = "";
+
+	for (size_t i = 0; i < n; i++) {
+		(void)snprintf(dir, sizeof(dir), "%s/z%zu", parent, i);
+		if (mkdir(dir, 0755) < 0 || write_text(dir, "cgroup.procs", "0") < 0)
+			_exit(1);
+		if (last[0] && rmdir(last) < 0)
+			_exit(2);
+		if (pwrite(fd, page, sizeof(page), (off_t)(i * sizeof(page))) < 0)
+			_exit(3);
+		memcpy(last, dir, sizeof(last));
+	}
+	_exit(0);
+}
+
+/* n dying cgroups below parent, each of which is charged for one page of the file. */
+static struct plant_file plant_zombies(const char *parent, size_t n)
+{
+	struct plant_file f = plant_file(plant_dir(), "pin", 0);
+	_cleanup_free_ char *last = xasprintf("%s/z%zu", parent, n - 1);
+	struct timespec a, b;
+	int status = -1;
+	pid_t pid;
+
+	assert_int_equal(clock_gettime(CLOCK_MONOTONIC, &a), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0)
+		make_zombies(parent, f.fd, n);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	plant_cgroup_remove(last);
+	assert_int_equal(fsync(f.fd), 0);
+	assert_int_equal(clock_gettime(CLOCK_MONOTONIC, &b), 0);
+	f.bytes = n * 4096;
+	print_message("  %zu planted in %.1f s\n", n,
+		      (double)(b.tv_sec - a.tv_sec) + (double)(b.tv_nsec - a.tv_nsec) / 1e9);
+	return f;
+}
+
+/* Looks at all of the file again, so that reclaim finds it in use. */
+static void keep_warm(const struct plant_file *f)
+{
+	char block[65536];
+
+	for (off_t at = 0; (size_t)at < f->bytes; at += (off_t)sizeof(block))
+		assert_true(pread(f->fd, block, sizeof(block), at) > 0);
+}
+
+/* --- counts ----------------------------------------------------------------------------------------------------------- */
+
+/* Whether the kernel's own count is the walk's. Others make and remove cgroups meanwhile: a few walks may differ. */
+static void assert_exact(void)
+{
+	for (int i = 0; i < 50; i++) {
+		struct memcgs_snapshot *s = walk(false);
+		int64_t dying =
+			stat_value("/sys/fs/cgroup", "cgroup.stat", "nr_dying_subsys_memory");
+		bool v1 = s->kernel_count != UINT64_MAX, same;
+
+		if (!v1 && dying < 0)
+			dying = stat_value("/sys/fs/cgroup", "cgroup.stat", "nr_dying_descendants");
+		same = v1 ? s->live + s->dying == s->kernel_count : (int64_t)s->dying == dying;
+		if (same)
+			print_message(
+				"  live %llu, dying %llu, the kernel's count %lld, resumed %llu\n",
+				(unsigned long long)s->live, (unsigned long long)s->dying,
+				v1 ? (long long)s->kernel_count : (long long)dying,
+				(unsigned long long)s->resumed);
+		assert_int_equal(s->too_deep, 0);
+		assert_int_equal(s->not_kept, 0);
+		memcgs_snapshot_free(s);
+		if (same)
+			return;
+		(void)usleep(50000);
+	}
+	fail_msg("the kernel's count and the walk's never agree");
+}
+
+static void check_zombies(const struct memcgs_snapshot *s, const char *parent, size_t n)
+{
+	uint64_t bytes = 0, other = 0;
+
+	assert_int_equal(count_dying(s, parent), n);
+	for (size_t i = 0; i < s->n; i++) {
+		const struct memcgs_entry *e = &s->entries[i];
+
+		assert_true(e->dying);
+		assert_true(i == 0 || memcgs_lru_bytes(e) <= memcgs_lru_bytes(e - 1));
+		if (!below(e, parent))
+			continue;
+		assert_int_equal(e->path[strlen(parent) + 1], 'z');
+		assert_true(e->refs > 0);
+		bytes += e->file_bytes;
+		other += e->other_refs;
+	}
+	print_message("  %zu dying below %s: %llu bytes of files, %llu other references\n", n,
+		      parent, (unsigned long long)bytes, (unsigned long long)other);
+	/* What a CPU has not put on its list yet is missing: 31 pages at most. */
+	assert_true(bytes <= n * page_size);
+	assert_true(bytes + 31 * page_size * (size_t)sysconf(_SC_NPROCESSORS_ONLN) >=
+		    n * page_size);
+}
+
+/* The file that pins them, by the page scan of these memory cgroups only. */
+static void check_file(const struct memcgs_snapshot *s, const char *parent,
+		       const struct plant_file *f)
+{
+	_cleanup_free_ uint64_t *ids = xcalloc(PAGES_MAX_MEMCG_IDS, sizeof(*ids));
+	struct pages_opts opts = {.top = 20, .memcg_ids = ids};
+	const struct pages_file *found = NULL;
+	struct pages_snapshot *pages = NULL;
+	struct err err = {0};
+
+	for (size_t i = 0; i < s->n && opts.n_memcg_ids < PAGES_MAX_MEMCG_IDS; i++)
+		if (below(&s->entries[i], parent))
+			ids[opts.n_memcg_ids++] = s->entries[i].id;
+	if (pages_scan(&proc, &opts, &pages, &err) < 0)
+		fail_msg("pages_scan: %s", err.msg);
+	for (size_t i = 0; i < pages->n_files_kept; i++)
+		if (pages->files[i].inode == f->st.st_ino &&
+		    pages->files[i].dev_minor == minor(f->st.st_dev))
+			found = &pages->files[i];
+	assert_non_null(found);
+	print_message("  pinned by %s: %llu bytes in %zu cgroups\n", found->path,
+		      (unsigned long long)found->cached_bytes, found->n_charges);
+	assert_non_null(strstr(found->path, "/pin"));
+	assert_int_equal(found->n_charges, opts.n_memcg_ids);
+	assert_int_equal(found->cached_bytes, opts.n_memcg_ids * page_size);
+	pages_snapshot_free(pages);
+}
+
+/*
+ * Release happens behind the kernel's work queues, and each CPU may keep one for what it has reserved of its limit, without a page
+ * on its lists.
+ */
+static void assert_gone(const char *parent)
+{
+	size_t n = 1, cpus = (size_t)sysconf(_SC_NPROCESSORS_ONLN);
+	uint64_t bytes = 1;
+
+	for (int i = 0; i < 100 && n > 0; i++) {
+		struct memcgs_snapshot *s = walk(false);
+
+		n = count_dying(s, parent);
+		bytes = 0;
+		for (size_t k = 0; k < s->n; k++)
+			bytes += below(&s->entries[k], parent) ? memcgs_lru_bytes(&s->entries[k])
+							       : 0;
+		memcgs_snapshot_free(s);
+		if (n > 0)
+			(void)usleep(100000);
+	}
+	print_message("  after dropping the file: %zu\n", n);
+	assert_int_equal(bytes, 0);
+	assert_true(n <= cpus);
+}
+
+/*
+ * Since 7.x (LRU folios are reparented) page cache pins no memory cgroup: the kernel's own count says so too, and there is nothing
+ * to look at.
+ */
+static bool cache_pins(const char *parent)
+{
+	struct memcgs_snapshot *s = walk(false);
+	bool few = count_dying(s, parent) <= (size_t)sysconf(_SC_NPROCESSORS_ONLN);
+
+	memcgs_snapshot_free(s);
+	if (few) {
+		assert_exact();
+		print_message("  this kernel's page cache pins no memory cgroup\n");
+	}
+	return !few;
+}
+
+static void a_thousand_dying(void **state)
+{
+	const char *dir = plant_parent("leak"), *parent = plant_cgroup_path(dir);
+	struct plant_file f = plant_zombies(dir, 1000);
+	struct memcgs_snapshot *s;
+
+	(void)state;
+	if (!cache_pins(parent)) {
+		plant_close(&f);
+		return;
+	}
+	keep_warm(&f);
+	s = walk(false);
+	check_zombies(s, parent, 1000);
+	check_file(s, parent, &f);
+	memcgs_snapshot_free(s);
+	assert_exact();
+	plant_drop(&f);
+	assert_gone(parent);
+	assert_exact();
+	plant_close(&f);
+}
+
+static void ten_thousand_in_time(void **state)
+{
+	const char *dir = plant_parent("many"), *parent = plant_cgroup_path(dir);
+	/* An emulated machine (tests/vm) says nothing about time. */
+	bool emulated = getenv("MEMDIAG_TEST_EMULATED") != NULL;
+	size_t n = emulated ? 2000 : 10000;
+	struct plant_file f = plant_zombies(dir, n);
+	uint64_t best_cpu = UINT64_MAX, best_call = UINT64_MAX;
+	struct memcgs_snapshot *s;
+
+	(void)state;
+	if (!cache_pins(parent)) {
+		plant_close(&f);
+		return;
+	}
+	keep_warm(&f);
+	/* Interrupts and neighbours only add to it: the best of five is what it costs. */
+	for (int i = 0; i < 5; i++) {
+		s = walk(false);
+		assert_true(count_dying(s, parent) > n - n / 100);
+		print_message("  %llu memory cgroups: walk %llu us, %llu calls, longest %llu us; "
+			      "with loading %llu us\n",
+			      (unsigned long long)(s->live + s->dying),
+			      (unsigned long long)s->walk_cpu_ns / 1000,
+			      (unsigned long long)s->bpf_calls,
+			      (unsigned long long)s->bpf_max_call_ns / 1000,
+			      (unsigned long long)s->cpu_ns / 1000);
+		if (s->walk_cpu_ns < best_cpu)
+			best_cpu = s->walk_cpu_ns;
+		if (s->bpf_max_call_ns < best_call)
+			best_call = s->bpf_max_call_ns;
+		memcgs_snapshot_free(s);
+	}
+	assert_true(emulated || best_call < 1000000);
+	print_message("  best: %llu us (sanitizers slow the reading of the log down)\n",
+		      (unsigned long long)best_cpu / 1000);
+	assert_true(emulated || best_cpu < 100000000);
+	plant_drop(&f);
+	assert_gone(parent);
+	plant_close(&f);
+}
+
+/* --- live ones -------------------------------------------------------------------------------------------------------- */
+
+/* Equal, but for what an old kernel's memory.stat leaves out of its sums (tests/vm). */
+static bool near(uint64_t a, uint64_t b)
+{
+	uint64_t slack = getenv("MEMDIAG_TEST_EMULATED")
+				 ? 2 * 32 * page_size * (uint64_t)sysconf(_SC_NPROCESSORS_ONLN)
+				 : 0;
+
+	return a <= b + slack && b <= a + slack;
+}
+
+static void lru_is_memory_stat(void **state)
+{
+	const char *dir = plant_cgroup("live"), *shm = plant_tmpfs();
+	struct plant_file f = plant_file(plant_dir(), "file", 0);
+	const struct memcgs_entry *e;
+	struct memcgs_snapshot *s;
+	uint64_t file = 0, anon = 0;
+	int status = -1;
+	pid_t pid;
+
+	(void)state;
+	plant_charged(&dir, 1, shm, 8 << 20);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		static char block[3 << 20];
+
+		_exit(write_text(dir, "cgroup.procs", "0") < 0 ||
+		      write(f.fd, block, sizeof(block)) != (ssize_t)sizeof(block) ||
+		      fsync(f.fd) < 0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	/* v2 adds up lazily: when asked, and every two seconds; before 5.13 up to 32 pages of each CPU stay out. */
+	for (int i = 0; i < 50; i++) {
+		s = walk(true);
+		e = find(s, plant_cgroup_path(dir));
+		assert_non_null(e);
+		file = (uint64_t)stat_value(dir, "memory.stat", "inactive_file") +
+		       (uint64_t)stat_value(dir, "memory.stat", "active_file");
+		anon = (uint64_t)stat_value(dir, "memory.stat", "inactive_anon") +
+		       (uint64_t)stat_value(dir, "memory.stat", "active_anon");
+		if (file == e->file_bytes && anon == e->anon_bytes)
+			break;
+		if (i < 49)
+			memcgs_snapshot_free(s);
+		(void)usleep(100000);
+	}
+	print_message("  file %llu (memory.stat %llu), anon %llu (%llu)\n",
+		      (unsigned long long)e->file_bytes, (unsigned long long)file,
+		      (unsigned long long)e->anon_bytes, (unsigned long long)anon);
+	assert_true(near(e->file_bytes, file));
+	assert_true(near(e->anon_bytes, anon));
+	assert_true(file > (2 << 20) && anon > (7 << 20));
+	assert_false(e->dying);
+	memcgs_snapshot_free(s);
+	plant_drop(&f);
+	plant_close(&f);
+}
+
+#define STEADY 300
+
+/* In the child: cgroups between the steady ones come and go. */
+static void churn(const char *dir)
+{
+	char path[512];
+
+	for (unsigned int i = 0;; i++) {
+		(void)snprintf(path, sizeof(path), "%s/c%u", dir, i % 50);
+		(void)mkdir(path, 0755);
+		(void)snprintf(path, sizeof(path), "%s/c%u", dir, (i + 25) % 50);
+		(void)rmdir(path);
+	}
+}
+
+/* Each one that stays is seen once, whatever comes and goes around it. */
+static void seen_once_while_others_go(void **state)
+{
+	const char *dir = plant_parent("churn"), *parent = plant_cgroup_path(dir);
+	uint64_t resumed = 0, walks = 0, enough = getenv("MEMDIAG_TEST_EMULATED") ? 8 : 60;
+	char path[512];
+	pid_t pid;
+
+	(void)state;
+	for (int i = 0; i < STEADY; i++) {
+		(void)snprintf(path, sizeof(path), "%s/s%d", dir, i);
+		assert_int_equal(mkdir(path, 0755), 0);
+	}
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0)
+		churn(dir);
+	for (; walks < enough || (resumed == 0 && enough == 60 && walks < 600); walks++) {
+		/* With one step a call, where it stands is often freed before the next. */
+		const struct memcgs_opts opts = {.live = true, .steps = walks % 4 == 0 ? 0 : 1};
+		struct memcgs_snapshot *s = NULL;
+		size_t steady = 0;
+
+		assert_int_equal(memcgs_read(&proc, &opts, &s, NULL), 0);
+		for (size_t i = 0; i < s->n; i++)
+			steady += below(&s->entries[i], parent) &&
+				  s->entries[i].path[strlen(parent) + 1] == 's';
+		resumed += s->resumed;
+		if (steady != STEADY)
+			(void)kill(pid, SIGKILL);
+		assert_int_equal(steady, STEADY);
+		memcgs_snapshot_free(s);
+	}
+	(void)kill(pid, SIGKILL);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	print_message("  %llu walks, %llu times where it stood was freed\n",
+		      (unsigned long long)walks, (unsigned long long)resumed);
+	assert_true(resumed > 0 || enough < 60);
+	for (int i = 0; i < 50; i++) {
+		(void)snprintf(path, sizeof(path), "%s/c%d", dir, i);
+		(void)rmdir(path);
+	}
+	for (int i = 0; i < STEADY; i++) {
+		(void)snprintf(path, sizeof(path), "%s/s%d", dir, i);
+		plant_cgroup_remove(path);
+	}
+}
+
+static void the_ceiling_is_kept(void **state)
+{
+	const struct memcgs_opts opts = {.live = true, .max = 1};
+	struct memcgs_snapshot *s = NULL;
+
+	(void)state;
+	assert_int_equal(memcgs_read(&proc, &opts, &s, NULL), 0);
+	assert_int_equal(s->n, 1);
+	assert_int_equal(s->n + s->not_kept, s->live + s->dying);
+	memcgs_snapshot_free(s);
+}
+
+static int clean(void **state)
+{
+	(void)state;
+	plant_clean();
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_teardown(lru_is_memory_stat, clean),
+		cmocka_unit_test_teardown(seen_once_while_others_go, clean),
+		cmocka_unit_test_teardown(the_ceiling_is_kept, clean),
+		cmocka_unit_test_teardown(a_thousand_dying, clean),
+		cmocka_unit_test_teardown(ten_thousand_in_time, clean),
+	};
+
+	page_size = (size_t)sysconf(_SC_PAGESIZE);
+	if (root_open(&proc, "/proc", NULL) < 0)
+		return 1;
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
