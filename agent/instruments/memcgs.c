@@ -18,7 +18,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/num.h"
-#include "instruments/host.h"
+#include "instruments/bpf_load.h"
 
 /* One call grows while it is far below the millisecond it may take, and shrinks above. */
 #define CALL_SHORT_NS (150ULL * 1000)
@@ -50,38 +50,17 @@ uint64_t memcgs_lru_bytes(const struct memcgs_entry *e)
 
 /* --- the object ------------------------------------------------------------------------------------------------------- */
 
-/* The first thing libbpf complained about; loading is not concurrent. */
-static char complaint[256];
-
-__attribute__((format(printf, 2, 0))) static int keep_complaint(enum libbpf_print_level level,
-								const char *fmt, va_list args)
-{
-	if (level != LIBBPF_WARN || complaint[0])
-		return 0;
-	(void)vsnprintf(complaint, sizeof(complaint), fmt, args);
-	complaint[strcspn(complaint, "\n")] = '\0';
-	return 0;
-}
-
 static int load(struct memcgs_bpf **ret, struct err *err)
 {
-	/* As pages_kernel_load(): a search among the modules' types would need CAP_SYS_ADMIN. */
-	LIBBPF_OPTS(bpf_object_open_opts, opts, .btf_custom_path = HOST_KERNEL_BTF);
-	libbpf_print_fn_t old = libbpf_set_print(keep_complaint);
-	struct memcgs_bpf *skel;
-	int r = 0;
+	struct bpf_load loading = bpf_load_begin();
+	BPF_OPEN_OPTS(opts);
+	struct memcgs_bpf *skel = memcgs_bpf__open_opts(&opts);
+	int r = skel ? memcgs_bpf__load(skel) : -errno;
 
-	complaint[0] = '\0';
-	skel = memcgs_bpf__open_opts(&opts);
-	if (!skel)
-		r = -errno;
-	else
-		r = memcgs_bpf__load(skel);
-	(void)libbpf_set_print(old);
+	r = bpf_load_end(&loading, r, "the walk of memory cgroups", err);
 	if (r < 0) {
 		memcgs_bpf__destroy(skel);
-		return err_set(err, -r, "cannot load the walk of memory cgroups (%s)",
-			       complaint[0] ? complaint : "no reason given");
+		return r;
 	}
 	*ret = skel;
 	return 0;

@@ -15,6 +15,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/num.h"
+#include "instruments/bpf_load.h"
 #include "instruments/host.h"
 #include "instruments/pages_internal.h"
 
@@ -79,25 +80,6 @@ int pages_probe(const struct root *proc, struct err *err)
 	return 0;
 }
 
-/* The first thing libbpf complained about; loading is not concurrent. */
-static char complaint[256];
-
-__attribute__((format(printf, 2, 0))) static int keep_complaint(enum libbpf_print_level level,
-								const char *fmt, va_list args)
-{
-	size_t n;
-
-	if (level != LIBBPF_WARN)
-		return 0;
-	/* The first names the program; the verifier's whole log may follow. */
-	if (complaint[0])
-		return 0;
-	(void)vsnprintf(complaint, sizeof(complaint), fmt, args);
-	n = strcspn(complaint, "\n");
-	complaint[n] = '\0';
-	return 0;
-}
-
 _Static_assert(PAGES_MAX_MEMCG_IDS == PAGES_WANTED, "the ids of a filter fit");
 
 static int by_id(const void *a, const void *b)
@@ -119,28 +101,19 @@ static void set_filter(struct pages_filter *f, const uint64_t *ids, size_t n)
 
 int pages_kernel_load(struct pages_kernel *k, const uint64_t *ids, size_t n, struct err *err)
 {
-	/*
-	 * Our types are the kernel's own, never a module's. Told where they are, libbpf does not look for one that this kernel lacks
-	 * among the modules, which needs CAP_SYS_ADMIN (seen on 6.1).
-	 */
-	LIBBPF_OPTS(bpf_object_open_opts, opts, .btf_custom_path = HOST_KERNEL_BTF);
-	libbpf_print_fn_t old = libbpf_set_print(keep_complaint);
-	struct pages_bpf *skel;
-	int r = 0;
+	struct bpf_load load = bpf_load_begin();
+	BPF_OPEN_OPTS(opts);
+	struct pages_bpf *skel = pages_bpf__open_opts(&opts);
+	int r = skel ? 0 : -errno;
 
-	complaint[0] = '\0';
-	skel = pages_bpf__open_opts(&opts);
-	if (!skel) {
-		r = -errno;
-	} else {
+	if (skel) {
 		skel->rodata->filter_on = n > 0;
 		r = pages_bpf__load(skel);
 	}
-	(void)libbpf_set_print(old);
+	r = bpf_load_end(&load, r, "the page scan", err);
 	if (r < 0) {
 		pages_bpf__destroy(skel);
-		return err_set(err, -r, "cannot load the page scan (%s)",
-			       complaint[0] ? complaint : "no reason given");
+		return r;
 	}
 	if (n > 0)
 		set_filter(&skel->bss->filter, ids, n);

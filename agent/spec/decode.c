@@ -77,8 +77,8 @@ void decode_string(struct decoder *d, const struct field *field, const cJSON *it
 }
 
 /* A field whose meaning this version leaves to others (the controller's schedule machinery, the API server). */
-void decode_presence(struct decoder *d, const struct field *field, const cJSON *item,
-		     const char *path)
+static void decode_presence(struct decoder *d, const struct field *field, const cJSON *item,
+			    const char *path)
 {
 	bool *out = member(d, field);
 

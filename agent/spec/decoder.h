@@ -30,10 +30,6 @@ void decode_object(struct decoder *d, const struct field *fields, size_t n, cons
 /* Values of any object, by the row's offset into struct spec. */
 void decode_string(struct decoder *d, const struct field *field, const cJSON *item,
 		   const char *path);
-/* Whether the field is set, for what this version does not act on; an empty list or mapping is not. */
-void decode_presence(struct decoder *d, const struct field *field, const cJSON *item,
-		     const char *path);
-
 /* spec.target, spec.checks, spec.thresholds. */
 void decode_target(struct decoder *d, const struct field *field, const cJSON *item,
 		   const char *path);

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What loading any of our BPF objects takes: the kernel's own types, and libbpf's first complaint as the reason of a failure.
+ * Not concurrent: one thread loads objects.
+ *
+ *	BPF_OPEN_OPTS(opts);
+ *	struct bpf_load load = bpf_load_begin();
+ *	skel = x_bpf__open_opts(&opts);
+ *	r = skel ? x_bpf__load(skel) : -errno;
+ *	r = bpf_load_end(&load, r, "the walk of memory cgroups", err);
+ */
+#ifndef MEMDIAG_INSTRUMENTS_BPF_LOAD_H
+#define MEMDIAG_INSTRUMENTS_BPF_LOAD_H
+
+#include <bpf/libbpf.h>
+
+#include "base/err.h"
+#include "instruments/host.h"
+
+/*
+ * Our types are the kernel's own, never a module's. Told where they are, libbpf does not look for one that this kernel lacks
+ * among the modules, which needs CAP_SYS_ADMIN (seen on 6.1).
+ */
+#define BPF_OPEN_OPTS(name) \
+	LIBBPF_OPTS(bpf_object_open_opts, name, .btf_custom_path = HOST_KERNEL_BTF)
+
+struct bpf_load {
+	libbpf_print_fn_t old; /* whom libbpf told before */
+};
+
+struct bpf_load bpf_load_begin(void);
+/* Returns r; for r < 0 err says that `what` cannot be loaded, and why. */
+int bpf_load_end(const struct bpf_load *load, int r, const char *what, struct err *err);
+
+#endif
