@@ -53,6 +53,7 @@ static void hint_done(struct hint *hint)
 {
 	free(hint->summary);
 	free(hint->command);
+	free(hint->manifest);
 	free(hint->current);
 	free(hint->proposed);
 	free(hint->trade_off);
@@ -102,6 +103,8 @@ static void hint_to_tree(const struct hint *hint, cJSON *array)
 	tree_add_text(object, "summary", hint->summary, 256);
 	if (hint->command)
 		tree_add_text(object, "command", hint->command, 1024);
+	if (hint->manifest)
+		tree_add_text(object, "manifest", hint->manifest, 2048);
 	if (hint->current)
 		tree_add_text(object, "current", hint->current, 128);
 	if (hint->proposed)

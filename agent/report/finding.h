@@ -26,7 +26,7 @@ struct evidence {
 struct hint {
 	const char *id;	  /* static */
 	const char *risk; /* "Low", "Medium", "High" */
-	char *summary, *command, *current, *proposed, *trade_off;
+	char *summary, *command, *manifest, *current, *proposed, *trade_off;
 };
 
 struct finding {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What can be done about a finding: a table of rules (hints.c), one row per remedy, targeted ones first. A check tells what
+ * What can be done about a finding: tables of rules (hint_rules_*.c), one row per remedy, targeted ones first. A check tells what
  * is true and what things are called; the rules whose conditions hold become hints, filled with those names.
  */
 #ifndef MEMDIAG_REPORT_HINTS_H
