@@ -4,52 +4,12 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/mem.h"
 
 enum {
-	SAMPLES = 5, /* of the node's counters; the one that explains most is kept */
-	SAMPLE_GAP_MS =
-		10, /* between them: what moves between two files of one sample is another each time */
 	MAX_CGROUPS = 1024, /* whose memory.stat is read: each makes the kernel sum counters up */
 };
-
-static int64_t residual_of(const struct meminfo *info)
-{
-	struct memory_line lines[MEMORY_LINES_MAX];
-	size_t n = meminfo_lines(info, lines);
-
-	return lines[n - 1].bytes;
-}
-
-/*
- * Pages on their way between two counters make the residual of a sample too large or negative. The smallest that is not
- * negative is nearest to what is really not explained.
- */
-static int read_node(const struct root *proc, struct meminfo *ret, struct parse_notes *notes,
-		     struct err *err)
-{
-	const struct timespec gap = {0, SAMPLE_GAP_MS * 1000000L};
-	int64_t best = 0;
-
-	for (int i = 0; i < SAMPLES; i++) {
-		struct meminfo sample;
-		int64_t residual;
-		int r = meminfo_read(proc, &sample, i == 0 ? notes : NULL, err);
-
-		if (r < 0)
-			return r;
-		residual = residual_of(&sample);
-		if (i == 0 || (residual >= 0 && (best < 0 || residual < best)) ||
-		    (residual < 0 && best < 0 && residual > best)) {
-			*ret = sample;
-			best = residual;
-		}
-		(void)nanosleep(&gap, NULL);
-	}
-	return 0;
-}
 
 static int by_usage(const void *pa, const void *pb)
 {
@@ -189,7 +149,7 @@ static int finish(const struct check_env *env, void *self, struct check_result *
 		  struct err *err)
 {
 	struct breakdown_facts facts = {.spec = env->spec};
-	int r = read_node(&env->host->proc, &facts.node, &facts.notes, err);
+	int r = meminfo_sample(&env->host->proc, &facts.node, &facts.notes, err);
 
 	(void)self;
 	if (r == 0) {

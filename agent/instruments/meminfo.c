@@ -1,11 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "instruments/meminfo.h"
 
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/mem.h"
 #include "base/num.h"
+
+enum {
+	SAMPLES = 9,
+	SAMPLE_GAP_MS =
+		5, /* what moves between two files of one sample is another page each time */
+};
 
 #define FILE_MAX   \
 	((size_t)4 \
@@ -178,4 +186,57 @@ size_t meminfo_lines(const struct meminfo *m, struct memory_line lines[MEMORY_LI
 						      "MemTotal - all above", "not explained",
 						      (int64_t)m->total - sum};
 	return ARRAY_SIZE(all) + 1;
+}
+
+int64_t meminfo_residual(const struct meminfo *info)
+{
+	struct memory_line lines[MEMORY_LINES_MAX];
+	size_t n = meminfo_lines(info, lines);
+
+	return lines[n - 1].bytes;
+}
+
+/* How many of the residuals come before residuals[k] in ascending order. */
+static size_t rank_of(const int64_t *residuals, size_t n, size_t k)
+{
+	size_t rank = 0;
+
+	for (size_t i = 0; i < n; i++)
+		rank += residuals[i] < residuals[k] || (residuals[i] == residuals[k] && i < k);
+	return rank;
+}
+
+size_t meminfo_choose(const int64_t *residuals, size_t n)
+{
+	size_t k = 0, negative = 0, rank;
+
+	for (size_t i = 0; i < n; i++)
+		negative += residuals[i] < 0;
+	/* Memory is not less than nothing: below zero it is a sample of two different moments. */
+	rank = n / 4 > negative ? n / 4 : negative;
+	if (rank >= n)
+		rank = n - 1;
+	while (rank_of(residuals, n, k) != rank)
+		k++;
+	return k;
+}
+
+int meminfo_sample(const struct root *proc, struct meminfo *ret, struct parse_notes *notes,
+		   struct err *err)
+{
+	const struct timespec gap = {0, SAMPLE_GAP_MS * 1000000L};
+	struct meminfo samples[SAMPLES];
+	int64_t residuals[SAMPLES];
+
+	for (int i = 0; i < SAMPLES; i++) {
+		int r = meminfo_read(proc, &samples[i], i == 0 ? notes : NULL, err);
+
+		if (r < 0)
+			return r;
+		residuals[i] = meminfo_residual(&samples[i]);
+		if (i + 1 < SAMPLES)
+			(void)nanosleep(&gap, NULL);
+	}
+	*ret = samples[meminfo_choose(residuals, SAMPLES)];
+	return 0;
 }

@@ -31,6 +31,13 @@ struct meminfo {
 int meminfo_read(const struct root *proc, struct meminfo *ret, struct parse_notes *notes,
 		 struct err *err);
 
+/*
+ * Several samples over about 50 ms, and of these the one whose residual is to be believed (see meminfo_choose()). What the residual
+ * is asked for is read with this; the files' faults are noted once.
+ */
+int meminfo_sample(const struct root *proc, struct meminfo *ret, struct parse_notes *notes,
+		   struct err *err);
+
 /* Pure parts, for tests and fuzzing; text is NUL-terminated. */
 void meminfo_parse(const char *text, struct meminfo *info, struct parse_notes *notes);
 uint64_t meminfo_parse_pcp(const char *zoneinfo, uint64_t page_size, struct parse_notes *notes);
@@ -52,5 +59,14 @@ enum { MEMORY_LINES_MAX = 24 };
 
 /* Fills lines (the residual last) and returns how many. Their sum is info->total to the byte. */
 size_t meminfo_lines(const struct meminfo *info, struct memory_line lines[MEMORY_LINES_MAX]);
+/* The last of these lines alone. */
+int64_t meminfo_residual(const struct meminfo *info);
+
+/*
+ * Which of n > 0 residuals is nearest to the truth: the lower quartile. Pages on their way (freed, but still in a batch of the
+ * process that ends; isolated for compaction) are in no counter and make most of the error, upwards; what moves from one file to
+ * the next while they are read errs both ways, so the smallest is too small. Returns its index; residuals stay as they are.
+ */
+size_t meminfo_choose(const int64_t *residuals, size_t n);
 
 #endif

@@ -189,6 +189,22 @@ static void the_report_names_sources_and_fits(void **state)
 	check_result_done(&result);
 }
 
+static void the_residual_that_is_believed(void **state)
+{
+	static const int64_t one[] = {7}, odd[] = {90, 12, 11, 80, 13, 10, 70, 14, 60},
+			     moved[] = {-5, -9, -1, 30, 20}, all_moved[] = {-5, -1, -9},
+			     same[] = {4, 4, 4, 4};
+
+	(void)state;
+	assert_int_equal(meminfo_choose(one, ARRAY_SIZE(one)), 0);
+	/* Ascending 10 11 12: the third of nine. */
+	assert_int_equal(meminfo_choose(odd, ARRAY_SIZE(odd)), 1);
+	/* The smallest that is not negative; with none, the nearest to it. */
+	assert_int_equal(meminfo_choose(moved, ARRAY_SIZE(moved)), 4);
+	assert_int_equal(meminfo_choose(all_moved, ARRAY_SIZE(all_moved)), 1);
+	assert_int_equal(meminfo_choose(same, ARRAY_SIZE(same)), 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -198,6 +214,7 @@ int main(void)
 		cmocka_unit_test(the_rest_is_used),
 		cmocka_unit_test(other_files),
 		cmocka_unit_test(the_report_names_sources_and_fits),
+		cmocka_unit_test(the_residual_that_is_believed),
 	};
 
 	tree_init();
