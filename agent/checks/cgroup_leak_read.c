@@ -158,6 +158,7 @@ static int finish(const struct check_env *env, void *self, struct check_result *
 
 const struct check check_cgroup_leak = {
 	.type = CHECK_CGROUP_LEAK,
-	.needs = NEED_PAGE_SCAN,
+	.needs = CHECK_NEEDS_PAGE_SCAN,
+	.probe = check_probe_pages,
 	.finish = finish,
 };

@@ -15,6 +15,7 @@
 #include "base/err.h"
 #include "base/tree.h"
 #include "checks/sources.h"
+#include "instruments/captures.h"
 #include "instruments/host.h"
 #include "report/finding.h"
 #include "spec/spec.h"
@@ -47,17 +48,16 @@ struct check_env {
 	const struct spec *spec;
 	const struct host *host;
 	struct sources *sources;
-};
-
-/* What must be there for a check to be tried. */
-enum check_need {
-	NEED_PAGE_SCAN = 1 << 0, /* the pages instrument (instruments/pages.h) */
+	struct captures *captures; /* attached programs, shared with the exporter */
+	uint64_t window_ns;	   /* how long captures really observed; set before finish() */
 };
 
 struct check {
 	enum check_type type;
-	unsigned int needs; /* NEED_* bits */
-	bool captures;	    /* observes for spec->window_ms between start and finish */
+	const char *needs; /* in words, for people: "BPF page scan: BTF, CAP_BPF, CAP_PERFMON" */
+	/* 0 when this host has what is needed to try it; else -errno and what is missing. NULL: always tried. */
+	int (*probe)(const struct host *host, struct err *err);
+	bool captures; /* observes for spec->window_ms between start and finish */
 	/* Begins a capture; NULL for scans. */
 	int (*start)(const struct check_env *env, void **ret_self, struct err *err);
 	/* Reads and judges. Fills result's state when it is not Complete. */
@@ -68,9 +68,10 @@ struct check {
 
 /* The check of a type; NULL when this version has none. */
 const struct check *check_find(enum check_type type);
-/* 0 when this node has all that the check needs; else -errno and what is missing. */
+/* check->probe(), or 0 without one. */
 int check_probe(const struct check *check, const struct host *host, struct err *err);
-/* What a check needs, in words: "BPF page scan (CAP_BPF, CAP_PERFMON, BTF)". */
-const char *check_needs_text(const struct check *check);
+/* The page scan's needs: probe and words of the checks that are made of it. */
+int check_probe_pages(const struct host *host, struct err *err);
+#define CHECK_NEEDS_PAGE_SCAN "BPF page scan: BTF, CAP_BPF, CAP_PERFMON"
 
 #endif

@@ -32,16 +32,12 @@ const struct check *check_find(enum check_type type)
 
 int check_probe(const struct check *check, const struct host *host, struct err *err)
 {
-	if (check->needs & NEED_PAGE_SCAN)
-		return pages_probe(&host->proc, err);
-	return 0;
+	return check->probe ? check->probe(host, err) : 0;
 }
 
-const char *check_needs_text(const struct check *check)
+int check_probe_pages(const struct host *host, struct err *err)
 {
-	if (check->needs & NEED_PAGE_SCAN)
-		return "BPF page scan: BTF, CAP_BPF, CAP_PERFMON";
-	return "counters in /proc and the memory controller";
+	return pages_probe(&host->proc, err);
 }
 
 void check_result_done(struct check_result *result)

@@ -164,5 +164,6 @@ static int finish(const struct check_env *env, void *self, struct check_result *
 
 const struct check check_memory_breakdown = {
 	.type = CHECK_MEMORY_BREAKDOWN,
+	.needs = "counters in /proc and the memory controller",
 	.finish = finish,
 };

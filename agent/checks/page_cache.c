@@ -103,6 +103,7 @@ static int finish(const struct check_env *env, void *self, struct check_result *
 
 const struct check check_page_cache = {
 	.type = CHECK_PAGE_CACHE,
-	.needs = NEED_PAGE_SCAN,
+	.needs = CHECK_NEEDS_PAGE_SCAN,
+	.probe = check_probe_pages,
 	.finish = finish,
 };

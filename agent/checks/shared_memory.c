@@ -179,6 +179,7 @@ static int finish(const struct check_env *env, void *self, struct check_result *
 
 const struct check check_shared_memory = {
 	.type = CHECK_SHARED_MEMORY,
-	.needs = NEED_PAGE_SCAN,
+	.needs = CHECK_NEEDS_PAGE_SCAN,
+	.probe = check_probe_pages,
 	.finish = finish,
 };

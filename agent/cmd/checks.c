@@ -23,8 +23,7 @@ static void print_row(enum check_type type, const struct host *host)
 	if (check_probe(check, host, &err) < 0)
 		(void)printf("%-18s %-9s %s\n", check_type_names[type], "no", err.msg);
 	else
-		(void)printf("%-18s %-9s %s\n", check_type_names[type], "yes",
-			     check_needs_text(check));
+		(void)printf("%-18s %-9s %s\n", check_type_names[type], "yes", check->needs);
 }
 
 int cmd_checks(int argc, char **argv)

@@ -220,7 +220,7 @@ static void on_progress(void *arg, const char *what, unsigned int permille)
 
 	if (clock_mono_ns() - progress->start_ns < NSEC_PER_SEC || !isatty(STDERR_FILENO))
 		return;
-	(void)fprintf(stderr, "\rscanning %s: %u %% ", what, permille / 10);
+	(void)fprintf(stderr, "\robserving %s: %u %% ", what, permille / 10);
 	progress->shown = true;
 }
 
@@ -262,7 +262,8 @@ static int diagnose(struct run_args *args, const struct spec *spec)
 	__attribute__((cleanup(report_cleanup))) struct report *report = NULL;
 	_cleanup_host_ struct host host = HOST_INIT;
 	struct progress progress = {.start_ns = clock_mono_ns()};
-	struct run_opts opts = {.host = &host, .progress = on_progress, .arg = &progress};
+	struct run_opts opts = {
+		.host = &host, .stop_fd = -1, .progress = on_progress, .arg = &progress};
 	_cleanup_tree_ cJSON *tree = NULL;
 	struct err err = {0};
 

@@ -18,6 +18,7 @@ struct worker {
 	struct worker_opts opts;
 	pthread_t thread;
 	int fd;
+	int stop_fd; /* readable once the worker is to end: a window does not last on */
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
 	/* Under lock. */
@@ -42,7 +43,9 @@ static cJSON *execute(struct worker *worker, const struct spec *spec)
 {
 	const struct run_opts opts = {.host = worker->opts.host,
 				      .identity = worker->opts.identity,
-				      .run_id = worker->run_id};
+				      .run_id = worker->run_id,
+				      .captures = worker->opts.captures,
+				      .stop_fd = worker->stop_fd};
 	struct report *report = run_execute(spec, &opts);
 	cJSON *tree = report_to_tree(report);
 
@@ -113,6 +116,14 @@ void worker_refresh(struct worker *worker)
 	(void)pthread_mutex_unlock(&worker->lock);
 }
 
+static void close_fds(const struct worker *worker)
+{
+	if (worker->fd >= 0)
+		(void)close(worker->fd);
+	if (worker->stop_fd >= 0)
+		(void)close(worker->stop_fd);
+}
+
 int worker_new(const struct worker_opts *opts, struct worker **ret, struct err *err)
 {
 	struct worker *worker = xcalloc(1, sizeof(*worker));
@@ -120,8 +131,10 @@ int worker_new(const struct worker_opts *opts, struct worker **ret, struct err *
 
 	worker->opts = *opts;
 	worker->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (worker->fd < 0) {
+	worker->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (worker->fd < 0 || worker->stop_fd < 0) {
 		r = err_set(err, errno, "eventfd");
+		close_fds(worker);
 		free(worker);
 		return r;
 	}
@@ -129,7 +142,7 @@ int worker_new(const struct worker_opts *opts, struct worker **ret, struct err *
 	(void)pthread_cond_init(&worker->wake, NULL);
 	r = pthread_create(&worker->thread, NULL, worker_main, worker);
 	if (r != 0) {
-		(void)close(worker->fd);
+		close_fds(worker);
 		free(worker);
 		return err_set(err, r, "cannot start the worker thread");
 	}
@@ -145,10 +158,12 @@ void worker_free(struct worker *worker)
 	worker->stop = true;
 	(void)pthread_cond_signal(&worker->wake);
 	(void)pthread_mutex_unlock(&worker->lock);
+	/* Without it we wait the window out: 10 minutes at most. */
+	(void)eventfd_write(worker->stop_fd, 1);
 	(void)pthread_join(worker->thread, NULL);
 	(void)pthread_cond_destroy(&worker->wake);
 	(void)pthread_mutex_destroy(&worker->lock);
-	(void)close(worker->fd);
+	close_fds(worker);
 	spec_free(worker->spec);
 	cJSON_Delete(worker->result);
 	free(worker);

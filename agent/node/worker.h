@@ -19,10 +19,11 @@ struct worker_opts {
 	const struct host *host; /* borrowed; must outlive the worker, as what identity points to */
 	struct identity_opts identity; /* its history is the worker's from now on */
 	const char *history_file;      /* saved after what changes it; NULL: not */
+	struct captures *captures; /* what monitoring has attached; NULL: runs attach their own */
 };
 
 int worker_new(const struct worker_opts *opts, struct worker **ret, struct err *err);
-/* Waits for the job that is running (a window can last 10 minutes), then frees. */
+/* Ends the window of the job that is running, waits for it, then frees. */
 void worker_free(struct worker *worker);
 
 /* Readable when a result waits. */

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <malloc.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -55,13 +56,28 @@ static void prepare(struct runner *runner, const struct check_env *env)
 	runner->check = check;
 }
 
-static void sleep_until(uint64_t deadline_ns)
+/*
+ * Waits for the end of the window, a second at a time so that progress is told, or until stop_fd says to end. Returns for how
+ * long it lasted.
+ */
+static uint64_t wait_window(const struct spec *spec, const struct run_opts *opts)
 {
-	struct timespec ts = {.tv_sec = (time_t)(deadline_ns / NSEC_PER_SEC),
-			      .tv_nsec = (long)(deadline_ns % NSEC_PER_SEC)};
+	uint64_t begin_ns = clock_mono_ns(), length_ns = spec->window_ms * NSEC_PER_MSEC, now_ns;
+	struct pollfd stop = {.fd = opts->stop_fd, .events = POLLIN};
 
-	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &ts, NULL) == EINTR)
-		;
+	while ((now_ns = clock_mono_ns()) < begin_ns + length_ns) {
+		uint64_t left_ns = begin_ns + length_ns - now_ns;
+		uint64_t step_ns = left_ns < NSEC_PER_SEC ? left_ns : NSEC_PER_SEC;
+		struct timespec ts = {.tv_sec = (time_t)(step_ns / NSEC_PER_SEC),
+				      .tv_nsec = (long)(step_ns % NSEC_PER_SEC)};
+
+		if (opts->progress)
+			opts->progress(opts->arg, "events",
+				       (unsigned int)((now_ns - begin_ns) * 1000 / length_ns));
+		if (ppoll(&stop, 1, &ts, NULL) > 0)
+			break;
+	}
+	return clock_mono_ns() - begin_ns;
 }
 
 static void collect(struct runner *runner, const struct check_env *env)
@@ -121,7 +137,11 @@ struct report *run_execute(const struct spec *spec, const struct run_opts *opts)
 		.arg = opts->arg,
 	};
 	struct sources sources;
-	const struct check_env env = {.spec = spec, .host = opts->host, .sources = &sources};
+	struct captures *own = opts->captures ? NULL : captures_new(opts->host);
+	struct check_env env = {.spec = spec,
+				.host = opts->host,
+				.sources = &sources,
+				.captures = own ? own : opts->captures};
 	bool captures = false;
 
 	(void)snprintf(report->diagnosis, sizeof(report->diagnosis), "%s", spec->name);
@@ -138,8 +158,10 @@ struct report *run_execute(const struct spec *spec, const struct run_opts *opts)
 		captures |= runners[i].check && runners[i].check->captures;
 	}
 	if (captures)
-		sleep_until(clock_mono_ns() + spec->window_ms * NSEC_PER_MSEC);
+		env.window_ns = wait_window(spec, opts);
 	collect_all(runners, report->n_results, true, &env);
+	captures_free(own);
+	env.captures = opts->captures;
 	collect_all(runners, report->n_results, false, &env);
 	if (sources.pods && sources.pods->runtime)
 		(void)snprintf(report->runtime, sizeof(report->runtime), "%s",

@@ -6,6 +6,7 @@
 #ifndef MEMDIAG_RUN_RUN_H
 #define MEMDIAG_RUN_RUN_H
 
+#include "instruments/captures.h"
 #include "instruments/host.h"
 #include "report/report.h"
 #include "spec/spec.h"
@@ -14,6 +15,9 @@ struct run_opts {
 	const struct host *host;
 	struct identity_opts identity;
 	const char *run_id; /* NULL or "": without a cluster */
+	/* What is attached already, borrowed; NULL: the run attaches what it needs and detaches it. */
+	struct captures *captures;
+	int stop_fd; /* readable: end the window now, what it saw is reported; -1: none */
 	/* Called now and then; NULL is fine. */
 	void (*progress)(void *arg, const char *what, unsigned int permille);
 	void *arg;
