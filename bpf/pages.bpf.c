@@ -12,13 +12,13 @@
  */
 #include "compat.h"
 #include "pages.h"
+#include "pages_anchor.h"
 #include "pages_chain.h"
+#include "pages_chunk.h"
 #include "pages_memcg.h"
+#include "pages_super.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
-
-#define STRUCT_PAGE_MAX 128 /* 64 bytes, more with debug options */
-#define ORDER_MAX	18  /* a hugetlb page of 1 GiB */
 
 /* Requests and answers; see pages.h. */
 struct pages_scan scan;
@@ -26,12 +26,7 @@ struct pages_run runs[PAGES_RUNS];
 __u32 n_checks;
 struct pages_check checks[PAGES_BATCH];
 struct pages_inode inode;
-struct pages_super super;
 struct pages_group group;
-struct pages_anchor anchor;
-
-/* The struct pages that are being looked at, and room for what would follow the last. */
-char chunk[(PAGES_CHUNK + 1) * STRUCT_PAGE_MAX] __attribute__((aligned(8)));
 
 /*
  * Adds pages to the run that is open, or opens the next. With none open the record looked at is the table's last, which is
@@ -52,17 +47,6 @@ static __always_inline void run_add(__u64 mapping, __u64 memcg, __u32 pages, __u
 	}
 	run->pages += pages;
 	run->dirty += dirty;
-}
-
-/* Pages in the folio whose head is p, 1 for a single page. p + 1 must be in the chunk. */
-static __always_inline __u64 page_count(const char *p)
-{
-	__u32 order;
-
-	if (!(compat_page_flags(p) & COMPAT_PAGE_FLAG(PG_head)) || compat_page_is_tail(p))
-		return 1;
-	order = compat_folio_order(p);
-	return order <= ORDER_MAX ? 1ULL << order : 1;
 }
 
 /* The low bits mark anonymous and movable pages; addresses of the kernel are negative. */
@@ -102,29 +86,15 @@ __attribute__((noinline)) int page_add(__u32 i)
 	return 0;
 }
 
-/*
- * A block of at least a chunk begins where a chunk begins: a large folio is one record, and free memory (the allocator
- * keeps a free block's order in its first page) is none. Returns how many pages that settles. The order is read without a
- * lock, as compaction does: a wrong one is possible for a block that changes hands right now, and bounded.
- */
+/* Settles what begins with the chunk and is at least as large. Returns how many pages that are. */
 static __always_inline __u64 block_add(__u64 pfn)
 {
-	__u64 pages = page_count(chunk), order;
+	bool folio = false;
+	__u64 pages = chunk_block(pfn, &folio);
 
-	if (pages >= PAGES_CHUNK && !(pfn & (pages - 1))) {
-		if (maybe_cache(chunk))
-			page_add(0);
-		return pages;
-	}
-	if (compat_type_is_buddy(compat_page_type(chunk))) {
-		order = *(const __u64 *)(chunk + bpf_core_field_offset(struct page, private));
-		if (order > ORDER_MAX)
-			return 0;
-		pages = 1ULL << order;
-		if (pages >= PAGES_CHUNK && !(pfn & (pages - 1)))
-			return pages;
-	}
-	return 0;
+	if (folio && maybe_cache(chunk))
+		page_add(0);
+	return pages;
 }
 
 /* Reads one chunk. Returns 1 when there is nothing more to read, no room for what it may find, or no time to ask. */
@@ -134,12 +104,11 @@ __attribute__((noinline)) int scan_chunk(void)
 	__u64 pfn = scan.next, pages;
 	__u32 i;
 
-	if (pfn >= scan.end || scan.n_runs >= PAGES_RUNS - PAGES_CHUNK || size > STRUCT_PAGE_MAX)
+	if (pfn >= scan.end || scan.n_runs >= PAGES_RUNS - PAGES_CHUNK)
 		return 1;
 	if (filter_on && filter.asked >= PAGES_ASKED_MAX)
 		return 1;
-	if (bpf_probe_read_kernel(chunk, PAGES_CHUNK * size,
-				  (const void *)(scan.vmemmap + pfn * size))) {
+	if (!chunk_read(scan.vmemmap, pfn)) {
 		scan.skipped++;
 		scan.next = (pfn | (PAGES_SECTION - 1)) + 1;
 		return 0;
@@ -276,23 +245,6 @@ int pages_inode(BPF_CTX)
 	return 0;
 }
 
-SEC("raw_tp")
-int pages_super(BPF_CTX)
-{
-	struct super_block *sb = (void *)super.address;
-	const char *type = BPF_CORE_READ(sb, s_type, name);
-
-	super.magic = BPF_CORE_READ(sb, s_magic);
-	super.flags = BPF_CORE_READ(sb, s_flags);
-	super.root = (__u64)BPF_CORE_READ(sb, s_root);
-	super.dev = BPF_CORE_READ(sb, s_dev);
-	bpf_probe_read_kernel_str(super.type, sizeof(super.type), type);
-	bpf_probe_read_kernel_str(super.id, sizeof(super.id),
-				  (const char *)sb +
-					  bpf_core_field_offset(struct super_block, s_id));
-	return 0;
-}
-
 /* --- memory cgroups -------------------------------------------------------------------------------------------------- */
 
 SEC("raw_tp")
@@ -312,74 +264,5 @@ int pages_group(BPF_CTX)
 	group.online = !!(BPF_CORE_READ(memcg, css.flags) & COMPAT_CSS_ONLINE);
 	chain.cur = (__u64)kn;
 	kernfs_walk();
-	return 0;
-}
-
-/* --- where struct page begins ---------------------------------------------------------------------------------------- */
-
-/* The only page of a file: a tree with one entry at index 0 holds the page's address itself. */
-SEC("raw_tp")
-int pages_anchor(BPF_CTX)
-{
-	struct task_struct *task = (void *)bpf_get_current_task();
-	struct file **fds = BPF_CORE_READ(task, files, fdt, fd);
-	struct file *file = NULL;
-
-	anchor.struct_page = bpf_core_type_size(struct page);
-	anchor.page = 0;
-	if (compat_read(file, &fds[anchor.fd]))
-		return 0;
-	anchor.page = (__u64)BPF_CORE_READ(file, f_mapping, i_pages.xa_head);
-	return 0;
-}
-
-#define ZONES	   2 /* DMA and DMA32 on x86: below 4 GiB */
-#define ORDERS	   11
-#define MIGRATIONS 4 /* unmovable, movable, reclaimable, high atomic; the rest may not be there */
-
-__attribute__((noinline)) int free_one(__u64 pgdat, __u32 i)
-{
-	__u32 z = i / (ORDERS * MIGRATIONS), o = i / MIGRATIONS % ORDERS, m = i % MIGRATIONS;
-	__u64 zone = pgdat + bpf_core_field_offset(struct pglist_data, node_zones) +
-		     z * bpf_core_type_size(struct zone);
-	__u64 list = zone + bpf_core_field_offset(struct zone, free_area) +
-		     o * bpf_core_type_size(struct free_area) +
-		     m * bpf_core_type_size(struct list_head);
-	__u64 first = 0, spanned = 0;
-	struct pages_free *f = &anchor.free[anchor.n_free & (PAGES_FREE_MAX - 1)];
-
-	compat_read(first, list);
-	if (!first || first == list)
-		return 0;
-	f->page = first - bpf_core_field_offset(struct page, lru);
-	compat_read(f->start_pfn, zone + bpf_core_field_offset(struct zone, zone_start_pfn));
-	compat_read(spanned, zone + bpf_core_field_offset(struct zone, spanned_pages));
-	f->end_pfn = f->start_pfn + spanned;
-	anchor.n_free++;
-	return 0;
-}
-
-/* Free pages of the two lowest zones of node 0. */
-SEC("raw_tp")
-int pages_zones(BPF_CTX)
-{
-	struct mem_cgroup *memcg = (void *)compat_memory_css(); /* css is its first member */
-	struct mem_cgroup_per_node *node = NULL;
-	__u64 pgdat;
-	__u32 i;
-
-	anchor.struct_page = bpf_core_type_size(struct page);
-	anchor.n_free = 0;
-	if (!memcg)
-		return 0;
-	compat_read(node, (__u64)memcg + bpf_core_field_offset(struct mem_cgroup, nodeinfo));
-	pgdat = (__u64)BPF_CORE_READ(node, lruvec.pgdat);
-	if (!pgdat)
-		return 0;
-	for (i = 0; i < ZONES * ORDERS * MIGRATIONS; i++) {
-		if (anchor.n_free >= PAGES_FREE_MAX)
-			break;
-		free_one(pgdat, i);
-	}
 	return 0;
 }

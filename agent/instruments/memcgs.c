@@ -8,7 +8,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
 #include "../bpf/memcgs.h"
@@ -19,10 +18,11 @@
 #include "base/mem.h"
 #include "base/num.h"
 #include "instruments/bpf_load.h"
+#include "instruments/bpf_run.h"
 
 /* One call grows while it is far below the millisecond it may take, and shrinks above. */
-#define CALL_SHORT_NS (150ULL * 1000)
-#define CALL_LONG_NS  (400ULL * 1000)
+#define CALL_SHORT_NS (150LL * 1000)
+#define CALL_LONG_NS  (400LL * 1000)
 #define STEPS_FIRST   64
 #define STEPS_MIN     16
 /* A host's memory cgroups fit in some thousands; more means that it never ends. */
@@ -218,33 +218,18 @@ static void finish(struct walk *w)
 
 /* --- the walk --------------------------------------------------------------------------------------------------------- */
 
-static int call_once(struct walk *w, uint64_t *ret_ns, struct err *err)
-{
-	LIBBPF_OPTS(bpf_test_run_opts, opts);
-	uint64_t begin = clock_thread_cpu_ns();
-	int r = bpf_prog_test_run_opts(bpf_program__fd(w->skel->progs.memcgs_walk), &opts);
-
-	if (r < 0)
-		return err_set(err, -r, "cannot run the walk of memory cgroups");
-	*ret_ns = clock_thread_cpu_ns() - begin;
-	w->s->bpf_calls++;
-	if (*ret_ns > w->s->bpf_max_call_ns)
-		w->s->bpf_max_call_ns = *ret_ns;
-	return 0;
-}
-
 static int walk_all(struct walk *w, struct err *err)
 {
 	struct memcgs_walk *walk = &w->skel->bss->walk;
 	uint32_t most = w->opts->steps ? w->opts->steps : MEMCGS_LOG;
-	uint64_t ns = 0;
+	struct bpf_calls calls = {0};
 
 	walk->steps = most < STEPS_FIRST ? most : STEPS_FIRST;
 	while (!walk->done) {
-		int r = call_once(w, &ns, err);
+		int64_t ns = bpf_run(w->skel->progs.memcgs_walk, &calls);
 
-		if (r < 0)
-			return r;
+		if (ns < 0)
+			return err_set(err, (int)-ns, "cannot run the walk of memory cgroups");
 		for (uint32_t i = 0; i < walk->n && i < MEMCGS_LOG; i++)
 			take_record(w, &w->skel->bss->records[i]);
 		walk->n = 0;
@@ -252,9 +237,11 @@ static int walk_all(struct walk *w, struct err *err)
 			walk->steps /= 2;
 		else if (ns < CALL_SHORT_NS && walk->steps * 2 <= most)
 			walk->steps *= 2;
-		if (w->s->bpf_calls > CALLS_MAX)
+		if (calls.n > CALLS_MAX)
 			return err_say(err, EIO, "the walk of memory cgroups does not end");
 	}
+	w->s->bpf_calls = calls.n;
+	w->s->bpf_max_call_ns = calls.max_ns;
 	if (w->s->live == 0 && walk->memory == 0)
 		return err_say(err, EOPNOTSUPP, "this kernel has no memory cgroups");
 	if (walk->done != 1 || w->s->live == 0)

@@ -107,12 +107,14 @@ static int scan_all(struct pages_work *w, const struct root *proc, struct pages_
 	_cleanup_free_ struct pages_range *ranges = NULL;
 	struct pages_scan *scan = &w->kernel.skel->bss->scan;
 	struct scan s = {.work = w, .snapshot = snapshot, .cpu_begin_ns = cpu_begin_ns};
+	struct pages_anchor_programs anchor;
 	uint64_t vmemmap = 0;
 	int r = pages_ranges_read(proc, &ranges, &s.n_ranges, err);
 
 	if (r < 0)
 		return r;
-	r = pages_anchor_find(&w->kernel, proc, &vmemmap, err);
+	anchor = pages_kernel_anchor(&w->kernel);
+	r = pages_anchor_find(&anchor, proc, &vmemmap, err);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < s.n_ranges; i++)
@@ -203,8 +205,8 @@ int pages_scan(const struct root *proc, const struct pages_opts *opts, struct pa
 	pages_table_init(&w.table, opts->max_files ? opts->max_files : PAGES_MAX_FILES);
 	pages_groups_init(&w);
 	r = scan_and_name(&w, proc, s, cpu_begin_ns, err);
-	s->bpf_calls = w.kernel.calls;
-	s->bpf_max_call_ns = w.kernel.max_call_ns;
+	s->bpf_calls = w.kernel.calls.n;
+	s->bpf_max_call_ns = w.kernel.calls.max_ns;
 	pages_kernel_unload(&w.kernel);
 	pages_table_done(&w.table);
 	pages_groups_done(&w);

@@ -10,11 +10,10 @@
 #include <unistd.h>
 
 #include "../bpf/pages.h"
-#include "pages.skel.h"
 
 #include "base/cleanup.h"
 #include "base/mem.h"
-#include "instruments/pages_internal.h"
+#include "instruments/vmemmap.h"
 
 #define VOTES 4
 
@@ -36,11 +35,11 @@ static int frame_number(int pagemap, const void *at, long page_size, uint64_t *r
 }
 
 /* One page in a memfd of its own: its struct page from the file's tree, its frame number from pagemap. */
-static int vote_by_pagemap(struct pages_kernel *k, int pagemap, uint64_t *ret)
+static int vote_by_pagemap(const struct pages_anchor_programs *p, int pagemap, uint64_t *ret)
 {
 	_cleanup_close_ int fd = memfd_create("memdiag-anchor", MFD_CLOEXEC);
 	long page_size = sysconf(_SC_PAGESIZE);
-	struct pages_anchor *a = &k->skel->bss->anchor;
+	struct pages_anchor *a = p->anchor;
 	int64_t ns = -EIO;
 	uint64_t pfn = 0;
 	char *page;
@@ -55,7 +54,7 @@ static int vote_by_pagemap(struct pages_kernel *k, int pagemap, uint64_t *ret)
 	a->fd = (__u32)fd;
 	r = frame_number(pagemap, page, page_size, &pfn);
 	if (r == 0)
-		ns = pages_kernel_run(k, PAGES_PROGRAM_ANCHOR);
+		ns = bpf_run(p->by_file, p->calls);
 	(void)munmap(page, (size_t)page_size);
 	if (r < 0 || ns < 0)
 		return r < 0 ? r : (int)ns;
@@ -66,7 +65,8 @@ static int vote_by_pagemap(struct pages_kernel *k, int pagemap, uint64_t *ret)
 	return 0;
 }
 
-int pages_anchor_pagemap(struct pages_kernel *k, const struct root *proc, uint64_t *ret_vmemmap)
+int pages_anchor_pagemap(const struct pages_anchor_programs *p, const struct root *proc,
+			 uint64_t *ret_vmemmap)
 {
 	_cleanup_close_ int pagemap = root_open_file(proc, "self/pagemap", NULL);
 	uint64_t votes[VOTES];
@@ -75,11 +75,11 @@ int pages_anchor_pagemap(struct pages_kernel *k, const struct root *proc, uint64
 	if (pagemap < 0)
 		return pagemap;
 	for (size_t i = 0; i < VOTES; i++) {
-		r = vote_by_pagemap(k, pagemap, &votes[i]);
+		r = vote_by_pagemap(p, pagemap, &votes[i]);
 		if (r < 0)
 			return r;
 		/* A page that moved between the two reads votes for something else: try that once more. */
-		if (votes[i] != votes[0] && vote_by_pagemap(k, pagemap, &votes[i]) < 0)
+		if (votes[i] != votes[0] && vote_by_pagemap(p, pagemap, &votes[i]) < 0)
 			return -ENODATA;
 		if (votes[i] != votes[0])
 			return -ENODATA;
@@ -93,13 +93,13 @@ int pages_anchor_pagemap(struct pages_kernel *k, const struct root *proc, uint64
  * the first 4 GiB of memory fill 64 MiB of it. So any struct page from the two lowest zones shows the beginning; the frame
  * number that follows must be one of its zone.
  */
-int pages_anchor_zones(struct pages_kernel *k, uint64_t *ret_vmemmap)
+int pages_anchor_zones(const struct pages_anchor_programs *p, uint64_t *ret_vmemmap)
 {
 #ifdef __x86_64__
 	const uint64_t align = 1ULL << 30;
-	struct pages_anchor *a = &k->skel->bss->anchor;
+	struct pages_anchor *a = p->anchor;
 	uint64_t base = 0, pfn;
-	int64_t ns = pages_kernel_run(k, PAGES_PROGRAM_ZONES);
+	int64_t ns = bpf_run(p->by_zones, p->calls);
 	uint32_t votes = 0;
 
 	if (ns < 0)
@@ -122,19 +122,19 @@ int pages_anchor_zones(struct pages_kernel *k, uint64_t *ret_vmemmap)
 	*ret_vmemmap = base;
 	return 0;
 #else
-	(void)k;
+	(void)p;
 	(void)ret_vmemmap;
 	return -ENODATA;
 #endif
 }
 
-int pages_anchor_find(struct pages_kernel *k, const struct root *proc, uint64_t *ret_vmemmap,
-		      struct err *err)
+int pages_anchor_find(const struct pages_anchor_programs *p, const struct root *proc,
+		      uint64_t *ret_vmemmap, struct err *err)
 {
-	int r = pages_anchor_pagemap(k, proc, ret_vmemmap);
+	int r = pages_anchor_pagemap(p, proc, ret_vmemmap);
 
 	if (r < 0)
-		r = pages_anchor_zones(k, ret_vmemmap);
+		r = pages_anchor_zones(p, ret_vmemmap);
 	if (r < 0)
 		return err_set(
 			err, EIO,

@@ -77,7 +77,7 @@ static uint32_t memcg_ask(struct pages_work *w, uint64_t address)
 		if (known)
 			return *known;
 	}
-	i = memcg_new(w, g->id, pages_chain_join(&w->kernel), !g->online);
+	i = memcg_new(w, g->id, pages_chain_join(&w->kernel.skel->bss->chain), !g->online);
 	if (g->memcg != address)
 		pages_index_add(&w->memcg_of, g->memcg, i);
 	return i;
@@ -103,18 +103,8 @@ uint32_t pages_memcg_index(struct pages_work *w, uint64_t address)
 	return i;
 }
 
-static uint32_t super_ask(struct pages_work *w, uint64_t address)
+void pages_super_fill(struct pages_super_rec *s, const struct pages_super *a)
 {
-	struct pages_super *a = &w->kernel.skel->bss->super;
-	struct pages_super_rec *s;
-
-	a->address = address;
-	if (w->n_supers >= PAGES_MAX_SUPERS ||
-	    pages_kernel_run(&w->kernel, PAGES_PROGRAM_SUPER) < 0) {
-		w->supers_unresolved++;
-		return 0;
-	}
-	s = super_new(w);
 	s->root = a->root;
 	s->dev = a->dev;
 	s->kind = PAGES_FILE;
@@ -126,6 +116,19 @@ static uint32_t super_ask(struct pages_work *w, uint64_t address)
 	s->kernel_mount = a->flags & PAGES_SB_KERNMOUNT;
 	(void)snprintf(s->fstype, sizeof(s->fstype), "%.*s", (int)sizeof(a->type) - 1, a->type);
 	(void)snprintf(s->id, sizeof(s->id), "%.*s", (int)sizeof(a->id) - 1, a->id);
+}
+
+static uint32_t super_ask(struct pages_work *w, uint64_t address)
+{
+	struct pages_super *a = &w->kernel.skel->bss->super;
+
+	a->address = address;
+	if (w->n_supers >= PAGES_MAX_SUPERS ||
+	    pages_kernel_run(&w->kernel, PAGES_PROGRAM_SUPER) < 0) {
+		w->supers_unresolved++;
+		return 0;
+	}
+	pages_super_fill(super_new(w), a);
 	return (uint32_t)(w->n_supers - 1);
 }
 

@@ -4,8 +4,8 @@
  *
  *	pages.c         order of events and the snapshot's life
  *	pages_kernel.c  loads the BPF object and runs its programs
- *	pages_anchor.c  where struct page begins
- *	pages_ranges.c  which page frames there are, /proc/vmstat
+ *	pages_anchor.c  where struct page begins (vmemmap.h)
+ *	pages_ranges.c  which page frames there are (vmemmap.h), /proc/vmstat
  *	pages_table.c   the counts
  *	pages_groups.c  memory cgroups and superblocks, as they turn up
  *	pages_select.c  totals, and which files are worth a name
@@ -15,8 +15,10 @@
 #ifndef MEMDIAG_INSTRUMENTS_PAGES_INTERNAL_H
 #define MEMDIAG_INSTRUMENTS_PAGES_INTERNAL_H
 
+#include "instruments/bpf_run.h"
 #include "instruments/pages.h"
 #include "instruments/pages_table.h"
+#include "instruments/vmemmap.h"
 
 #define PAGES_TMPFS_MAGIC     0x01021994ULL
 #define PAGES_BDEV_MAGIC      0x62646576ULL
@@ -35,8 +37,7 @@ struct pages_bpf; /* the skeleton */
 
 struct pages_kernel {
 	struct pages_bpf *skel;
-	uint64_t calls;
-	uint64_t max_call_ns; /* CPU time of the longest call */
+	struct bpf_calls calls;
 };
 
 enum pages_program {
@@ -47,8 +48,6 @@ enum pages_program {
 	PAGES_PROGRAM_INODE,
 	PAGES_PROGRAM_SUPER,
 	PAGES_PROGRAM_GROUP,
-	PAGES_PROGRAM_ANCHOR,
-	PAGES_PROGRAM_ZONES,
 };
 
 /* With ids (n of them, at most PAGES_MAX_MEMCG_IDS, in any order) the scan logs pages of these memory cgroups only. */
@@ -57,32 +56,11 @@ void pages_kernel_unload(struct pages_kernel *k);
 /* Runs a program once. Returns its CPU time in ns, or -errno. */
 int64_t pages_kernel_run(struct pages_kernel *k, enum pages_program program);
 
-/* --- pages_anchor.c --------------------------------------------------------------------------------------------------- */
-
-/*
- * The address of page frame 0's struct page, found without symbols.
- * By pagemap: the frame number of a page whose struct page is known (needs CAP_SYS_ADMIN). -EPERM: frame numbers hidden.
- * By zones: the struct pages on the free lists of the lowest zones (x86 only; needs memory cgroups). -ENODATA: cannot tell.
- */
-int pages_anchor_pagemap(struct pages_kernel *k, const struct root *proc, uint64_t *ret_vmemmap);
-int pages_anchor_zones(struct pages_kernel *k, uint64_t *ret_vmemmap);
-/* The first of these that works. */
-int pages_anchor_find(struct pages_kernel *k, const struct root *proc, uint64_t *ret_vmemmap,
-		      struct err *err);
+/* Where struct page begins, by the loaded object's programs; for pages_anchor_*(). */
+struct pages_anchor_programs pages_kernel_anchor(struct pages_kernel *k);
 
 /* --- pages_ranges.c ---------------------------------------------------------------------------------------------------- */
 
-/* Page frames [start, end), multiples of the chunk the BPF program reads. */
-struct pages_range {
-	uint64_t start, end;
-};
-
-/* Ascending and disjoint. The caller frees them. */
-int pages_ranges_read(const struct root *proc, struct pages_range **ret, size_t *ret_n,
-		      struct err *err);
-/* The two sources: text of /proc/iomem (addresses need CAP_SYS_ADMIN) and /proc/zoneinfo. Return how many were found. */
-size_t pages_ranges_iomem(const char *text, uint64_t page_size, struct pages_range **ret);
-size_t pages_ranges_zoneinfo(const char *text, struct pages_range **ret);
 /* nr_file_pages without the swap cache, in pages. */
 int pages_file_pages(const struct root *proc, uint64_t *ret, struct err *err);
 
@@ -141,6 +119,9 @@ void pages_groups_done(struct pages_work *w);
 /* Index of the memory cgroup for an address found in a page. Asks the kernel the first time. */
 uint32_t pages_memcg_index(struct pages_work *w, uint64_t address);
 uint32_t pages_super_index(struct pages_work *w, uint64_t address);
+/* From the kernel's answer. */
+struct pages_super;
+void pages_super_fill(struct pages_super_rec *ret, const struct pages_super *answer);
 
 /* --- pages_select.c ---------------------------------------------------------------------------------------------------- */
 
@@ -149,8 +130,9 @@ int pages_select(struct pages_work *w, struct pages_snapshot *s, struct err *err
 
 /* --- pages_names.c ----------------------------------------------------------------------------------------------------- */
 
-/* The names in the object's `chain` as a path; "/" when there are none. */
-char *pages_chain_join(const struct pages_kernel *k);
+/* The names as a path; "/" when there are none. The caller frees it. */
+struct pages_chain;
+char *pages_chain_join(const struct pages_chain *chain);
 /* Asks the kernel about the selected files, largest first. One that is gone by now is left out. */
 int pages_name_files(struct pages_work *w, struct pages_snapshot *s, struct err *err);
 /* Sums shared memory up by directory and asks for the names of the largest. */

@@ -6,14 +6,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
 #include "../bpf/pages.h"
 #include "pages.skel.h"
 
 #include "base/cleanup.h"
-#include "base/clock.h"
 #include "base/num.h"
 #include "instruments/bpf_load.h"
 #include "instruments/host.h"
@@ -144,27 +142,22 @@ static const struct bpf_program *program_of(const struct pages_bpf *skel,
 	case PAGES_PROGRAM_SUPER:
 		return skel->progs.pages_super;
 	case PAGES_PROGRAM_GROUP:
-		return skel->progs.pages_group;
-	case PAGES_PROGRAM_ANCHOR:
-		return skel->progs.pages_anchor;
-	case PAGES_PROGRAM_ZONES:
 		break;
 	}
-	return skel->progs.pages_zones;
+	return skel->progs.pages_group;
 }
 
 int64_t pages_kernel_run(struct pages_kernel *k, enum pages_program program)
 {
-	LIBBPF_OPTS(bpf_test_run_opts, opts);
-	int fd = bpf_program__fd(program_of(k->skel, program));
-	uint64_t begin = clock_thread_cpu_ns(), ns;
-	int r = bpf_prog_test_run_opts(fd, &opts);
+	return bpf_run(program_of(k->skel, program), &k->calls);
+}
 
-	if (r < 0)
-		return r;
-	ns = clock_thread_cpu_ns() - begin;
-	k->calls++;
-	if (ns > k->max_call_ns)
-		k->max_call_ns = ns;
-	return (int64_t)ns;
+struct pages_anchor_programs pages_kernel_anchor(struct pages_kernel *k)
+{
+	return (struct pages_anchor_programs){
+		.anchor = &k->skel->bss->anchor,
+		.by_file = k->skel->progs.pages_anchor,
+		.by_zones = k->skel->progs.pages_zones,
+		.calls = &k->calls,
+	};
 }

@@ -20,9 +20,8 @@
 
 /* --- paths -------------------------------------------------------------------------------------------------------------- */
 
-char *pages_chain_join(const struct pages_kernel *k)
+char *pages_chain_join(const struct pages_chain *chain)
 {
-	const struct pages_chain *chain = &k->skel->bss->chain;
 	uint32_t n = chain->n <= PAGES_DEPTH ? chain->n : PAGES_DEPTH;
 	size_t len = 2;
 	char *path, *at;
@@ -54,7 +53,7 @@ static char *chain_path(const struct pages_kernel *k, uint64_t sb_root)
 			return NULL;
 		return xasprintf("/%.*s", PAGES_NAME - 1, chain->names[0]);
 	}
-	return pages_chain_join(k);
+	return pages_chain_join(chain);
 }
 
 /* --- files -------------------------------------------------------------------------------------------------------------- */
@@ -209,7 +208,7 @@ static bool dir_name(struct pages_work *w, const struct dir *d, struct pages_dir
 			return false;
 		if (chain->done && chain->cur != sb->root)
 			return false;
-		ret->path = pages_chain_join(&w->kernel);
+		ret->path = pages_chain_join(chain);
 	} else {
 		ret->path = xstrdup("/");
 	}

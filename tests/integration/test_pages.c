@@ -1002,14 +1002,16 @@ static int keep_caps(uint64_t keep)
 static void test_vmemmap_two_ways(void **state)
 {
 	struct pages_kernel k = {0};
+	struct pages_anchor_programs programs;
 	struct err err = {0};
 	uint64_t by_pagemap = 1, by_zones = 2;
 	int zones;
 
 	(void)state;
 	assert_int_equal(pages_kernel_load(&k, NULL, 0, &err), 0);
-	assert_int_equal(pages_anchor_pagemap(&k, &proc, &by_pagemap), 0);
-	zones = pages_anchor_zones(&k, &by_zones);
+	programs = pages_kernel_anchor(&k);
+	assert_int_equal(pages_anchor_pagemap(&programs, &proc, &by_pagemap), 0);
+	zones = pages_anchor_zones(&programs, &by_zones);
 	print_message("  by pagemap %#llx, by zones %#llx (%d)\n", (unsigned long long)by_pagemap,
 		      (unsigned long long)by_zones, zones);
 #ifdef __x86_64__
