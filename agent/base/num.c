@@ -131,6 +131,21 @@ const char *num_format_seconds(uint64_t seconds, char out[NUM_TEXT_MAX])
 	return out;
 }
 
+const char *num_format_micros(uint64_t us, char out[NUM_TEXT_MAX])
+{
+	if (us < 1000)
+		(void)snprintf(out, NUM_TEXT_MAX, "%" PRIu64 "us", us);
+	else if (us < 10000)
+		(void)snprintf(out, NUM_TEXT_MAX, "%.1fms", (double)us / 1e3);
+	else if (us < 1000000)
+		(void)snprintf(out, NUM_TEXT_MAX, "%" PRIu64 "ms", us / 1000);
+	else if (us < 60000000)
+		(void)snprintf(out, NUM_TEXT_MAX, "%.1fs", (double)us / 1e6);
+	else
+		return num_format_seconds(us / 1000000, out);
+	return out;
+}
+
 uint64_t num_muldiv(uint64_t a, uint64_t b, uint64_t c)
 {
 	unsigned __int128 v = (unsigned __int128)a * b / c;

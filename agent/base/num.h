@@ -21,6 +21,9 @@ const char *num_format_bytes(uint64_t bytes, char out[NUM_TEXT_MAX]);
 /* 41s, 2m5s, 1h3m. Returns out. */
 const char *num_format_seconds(uint64_t seconds, char out[NUM_TEXT_MAX]);
 
+/* 560us, 34ms, 1.2s, 2m5s: durations of waits. Returns out. */
+const char *num_format_micros(uint64_t us, char out[NUM_TEXT_MAX]);
+
 /* a * b / c without overflow in between; c > 0. Saturates at UINT64_MAX. */
 uint64_t num_muldiv(uint64_t a, uint64_t b, uint64_t c);
 

@@ -116,6 +116,24 @@ void tree_add_text(cJSON *object, const char *name, const char *value, size_t ma
 	cJSON_AddStringToObject(object, name, plain);
 }
 
+void tree_add_lines(cJSON *object, const char *name, const char *value, size_t max)
+{
+	_cleanup_buf_ struct buf all = BUF_INIT(max * 4 + 1);
+
+	for (;;) {
+		size_t n = strcspn(value, "\n");
+		_cleanup_free_ char *line = text_plain(value, n);
+
+		(void)buf_printf(&all, "%s%s", line, value[n] ? "\n" : "");
+		if (!value[n])
+			break;
+		value += n + 1;
+	}
+	if (all.len > max)
+		text_shorten_end(all.data, max);
+	cJSON_AddStringToObject(object, name, all.data ? all.data : "");
+}
+
 void tree_add_int(cJSON *object, const char *name, int64_t value)
 {
 	cJSON_AddNumberToObject(object, name, (double)value);

@@ -57,6 +57,8 @@ int64_t tree_int_or(const cJSON *tree, const char *path, int64_t otherwise);
 void tree_add_str(cJSON *object, const char *name, const char *value);
 /* A string cut to at most max bytes at its end. */
 void tree_add_text(cJSON *object, const char *name, const char *value, size_t max);
+/* The same, but line breaks stay: for manifests. */
+void tree_add_lines(cJSON *object, const char *name, const char *value, size_t max);
 void tree_add_int(cJSON *object, const char *name, int64_t value);
 /* Bytes and counts: left out nothing, clamped to 2^53. */
 void tree_add_u64(cJSON *object, const char *name, uint64_t value);

@@ -104,7 +104,7 @@ static void hint_to_tree(const struct hint *hint, cJSON *array)
 	if (hint->command)
 		tree_add_text(object, "command", hint->command, 1024);
 	if (hint->manifest)
-		tree_add_text(object, "manifest", hint->manifest, 2048);
+		tree_add_lines(object, "manifest", hint->manifest, 2048);
 	if (hint->current)
 		tree_add_text(object, "current", hint->current, 128);
 	if (hint->proposed)

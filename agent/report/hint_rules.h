@@ -3,6 +3,7 @@
  * The remedies of each area, a table a file: targeted ones first, what hits the whole node last. Private to agent/report/.
  *
  * Texts hold {name} where hint_facts_set() gave a value; a rule with a name that has none is left out.
+ * A name is lower-case letters, digits and '_'; other braces, such as a manifest's, stay.
  */
 #ifndef MEMDIAG_REPORT_HINT_RULES_H
 #define MEMDIAG_REPORT_HINT_RULES_H
@@ -24,6 +25,6 @@ struct hint_rules {
 	size_t n;
 };
 
-extern const struct hint_rules hint_rules_cache, hint_rules_leak;
+extern const struct hint_rules hint_rules_cache, hint_rules_latency, hint_rules_leak;
 
 #endif

@@ -11,6 +11,7 @@
 static const struct hint_rules *const tables[] = {
 	&hint_rules_cache,
 	&hint_rules_leak,
+	&hint_rules_latency,
 };
 
 void hint_facts_set(struct hint_facts *facts, const char *name, const char *fmt, ...)
@@ -44,6 +45,8 @@ static const char *lookup(const struct hint_facts *facts, const char *name, size
 	return NULL;
 }
 
+static const char name_letters[] = "abcdefghijklmnopqrstuvwxyz0123456789_";
+
 /* The text with each {name} replaced; NULL when a name has no value: a command with a hole is worse than none. */
 static char *fill(const struct hint_facts *facts, const char *text)
 {
@@ -51,17 +54,17 @@ static char *fill(const struct hint_facts *facts, const char *text)
 
 	while (*text) {
 		size_t n = strcspn(text, "{");
-		size_t name = text[n] ? strcspn(text + n + 1, "}") : 0;
+		size_t name = text[n] ? strspn(text + n + 1, name_letters) : 0;
 
-		if (text[n] && name > 0) {
+		if (text[n] && name > 0 && text[n + 1 + name] == '}') {
 			const char *value = lookup(facts, text + n + 1, name);
 
 			if (!value || buf_append(&out, text, n) < 0 ||
 			    buf_append(&out, value, strlen(value)) < 0)
 				return NULL;
 			text += n + 1 + name + 1;
-		} else { /* plain text, or find's own {} */
-			n += text[n] ? 2 : 0;
+		} else { /* plain text, or a brace of its own: find's {}, a manifest's */
+			n += text[n] ? 1 : 0;
 			if (buf_append(&out, text, n) < 0)
 				return NULL;
 			text += n;

@@ -82,6 +82,8 @@ static char *cell(const struct column *column, const cJSON *row)
 		return xstrdup(num_format_bytes(v, text));
 	case COLUMN_NUMBER:
 		return xasprintf("%" PRIu64, v);
+	case COLUMN_MICROS:
+		return xstrdup(num_format_micros(v, text));
 	case COLUMN_FLAGS:
 		return flags_cell(row);
 	case COLUMN_CHARGED:
@@ -146,7 +148,7 @@ static void end_line(struct buf *out)
 
 static bool is_right(enum column_kind kind)
 {
-	return kind == COLUMN_BYTES || kind == COLUMN_NUMBER;
+	return kind == COLUMN_BYTES || kind == COLUMN_NUMBER || kind == COLUMN_MICROS;
 }
 
 static void put_table(const struct table *table, const cJSON *list, struct buf *out)
@@ -196,6 +198,17 @@ static void put_wrapped(struct buf *out, const char *text, int indent)
 	(void)buf_printf(out, "\n");
 }
 
+/* Line by line as it is, behind a margin that shows where it begins and ends. */
+static void put_manifest(const char *text, struct buf *out)
+{
+	while (*text) {
+		size_t n = strcspn(text, "\n");
+
+		(void)buf_printf(out, "       | %.*s\n", (int)n, text);
+		text += n + (text[n] != '\0');
+	}
+}
+
 static void put_hint(const cJSON *hint, struct buf *out)
 {
 	_cleanup_free_ char *title = xasprintf("-> %s [%s risk]",
@@ -209,6 +222,7 @@ static void put_hint(const cJSON *hint, struct buf *out)
 	/* Not wrapped: it is there to be pasted. */
 	(void)buf_printf(out, "       $ %s\n", tree_str_or_empty(hint, "command"));
 	put_wrapped(out, change, 7);
+	put_manifest(tree_str_or_empty(hint, "manifest"), out);
 }
 
 static void put_findings(const cJSON *report, struct buf *out)

@@ -17,8 +17,9 @@ enum { RENDER_WIDTH = 100 };
 enum column_kind {
 	COLUMN_BYTES, /* 228Mi */
 	COLUMN_NUMBER,
-	COLUMN_TEXT,  /* takes what width is left, shortened in its middle */
-	COLUMN_FLAGS, /* D deleted, S shared memory, * dying */
+	COLUMN_MICROS, /* 34ms */
+	COLUMN_TEXT,   /* takes what width is left, shortened in its middle */
+	COLUMN_FLAGS,  /* D deleted, S shared memory, * dying */
 	COLUMN_FILE,  /* the container's path when it has one, else the host's, else device:inode */
 	COLUMN_OWNER, /* namespace/pod/container, else the cgroup */
 	COLUMN_CHARGED, /* the largest payer, and how many more */

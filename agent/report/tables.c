@@ -56,6 +56,19 @@ static const struct column leak_columns[] = {
 	{"LARGEST, OR WHERE", NULL, COLUMN_OWNER, 0},
 };
 
+static const struct column cause_columns[] = {
+	{"COUNT", "count", COLUMN_NUMBER, 8},	{"WAITED", "sumMicros", COLUMN_MICROS, 7},
+	{"P99", "p99Micros", COLUMN_MICROS, 7}, {"LONGEST", "maxMicros", COLUMN_MICROS, 7},
+	{"CAUSE", "cause", COLUMN_TEXT, 0},
+};
+
+static const struct column wait_columns[] = {
+	{"COUNT", "count", COLUMN_NUMBER, 8},		{"WAITED", "sumMicros", COLUMN_MICROS, 7},
+	{"P99", "p99Micros", COLUMN_MICROS, 7},		{"LONGEST", "maxMicros", COLUMN_MICROS, 7},
+	{"MOST FOR", "mainCause", COLUMN_TEXT, 12},	{"FLAGS", NULL, COLUMN_FLAGS, 5},
+	{"CONTAINER OR CGROUP", NULL, COLUMN_OWNER, 0},
+};
+
 const struct table tables[] = {
 	{"MemoryBreakdown", "memoryBreakdown.pods", "Containers and units by usage", usage_columns,
 	 ARRAY_SIZE(usage_columns)},
@@ -72,6 +85,14 @@ const struct table tables[] = {
 	 ARRAY_SIZE(shmem_cgroup_columns)},
 	{"CgroupLeak", "cgroupLeak.groups", "Removed memory cgroups by what made them",
 	 leak_columns, ARRAY_SIZE(leak_columns)},
+	{"ReclaimLatency", "reclaimLatency.node.causes", "Waits for reclaim by cause",
+	 cause_columns, ARRAY_SIZE(cause_columns)},
+	{"ReclaimLatency", "reclaimLatency.containers", "Who waited for reclaim", wait_columns,
+	 ARRAY_SIZE(wait_columns)},
+	{"CompactionLatency", "compactionLatency.node.causes", "Compaction by cause", cause_columns,
+	 ARRAY_SIZE(cause_columns)},
+	{"CompactionLatency", "compactionLatency.containers", "Who waited for compaction",
+	 wait_columns, ARRAY_SIZE(wait_columns)},
 };
 const size_t n_tables = ARRAY_SIZE(tables);
 

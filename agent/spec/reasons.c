@@ -31,6 +31,43 @@ static const struct reason reasons[] = {
 		.warning = {THRESHOLD_COUNT, 100},
 		.critical = {THRESHOLD_COUNT, 1000},
 	},
+	/*
+	 * Waits as a share of the window, so that its length does not matter: one thread that waits for a twentieth of its
+	 * time has lost what p95 is about. Limits are the container's own doing; the node's reclaim and compaction hit those
+	 * who did nothing, hence less. memory.high is meant to slow down, hence more.
+	 */
+	{
+		.name = "LimitReclaimStalls",
+		.units = THRESHOLD_PERMILLE | THRESHOLD_MICROS,
+		.of = "the window, in which a container's threads waited for reclaim at a limit; a "
+		      "duration: its longest wait",
+		.warning = {THRESHOLD_PERMILLE, 50},
+		.critical = {THRESHOLD_PERMILLE, 200},
+	},
+	{
+		.name = "GlobalReclaimStalls",
+		.units = THRESHOLD_PERMILLE | THRESHOLD_MICROS,
+		.of = "the window, in which threads waited for reclaim because the node was short "
+		      "of memory; a duration: the longest wait",
+		.warning = {THRESHOLD_PERMILLE, 20},
+		.critical = {THRESHOLD_PERMILLE, 100},
+	},
+	{
+		.name = "HighReclaimStalls",
+		.units = THRESHOLD_PERMILLE | THRESHOLD_MICROS,
+		.of = "the window, in which a container's threads waited for reclaim above "
+		      "memory.high; a duration: its longest wait",
+		.warning = {THRESHOLD_PERMILLE, 100},
+		.critical = {THRESHOLD_PERMILLE, 500},
+	},
+	{
+		.name = "CompactionStalls",
+		.units = THRESHOLD_PERMILLE | THRESHOLD_MICROS,
+		.of = "the window, in which threads waited for compaction; a duration: the longest "
+		      "wait",
+		.warning = {THRESHOLD_PERMILLE, 20},
+		.critical = {THRESHOLD_PERMILLE, 100},
+	},
 };
 
 const struct reason *reason_find(const char *name)
@@ -44,7 +81,9 @@ const struct reason *reason_find(const char *name)
 
 const char *reason_names(void)
 {
-	return "PageCacheHigh, SharedMemoryHigh, CgroupLeak";
+	return "PageCacheHigh, SharedMemoryHigh, CgroupLeak, LimitReclaimStalls, "
+	       "GlobalReclaimStalls, "
+	       "HighReclaimStalls, CompactionStalls";
 }
 
 int threshold_parse(const char *text, struct threshold_value *ret)

@@ -149,22 +149,28 @@ bool spec_targets_node(const struct spec *spec, const char *node_name, const cJS
 	return true;
 }
 
-static bool reaches(const struct threshold_value *limit, uint64_t value, uint64_t whole)
+/* What a threshold is compared with: each unit has its own. */
+struct measured {
+	uint64_t part, whole; /* for percentages */
+	uint64_t value;	      /* for all other units */
+};
+
+static bool reaches(const struct threshold_value *limit, const struct measured *m)
 {
 	switch (limit->unit) {
 	case THRESHOLD_PERMILLE:
-		return whole > 0 && num_muldiv(value, 1000, whole) >= limit->value;
+		return m->whole > 0 && num_muldiv(m->part, 1000, m->whole) >= limit->value;
 	case THRESHOLD_BYTES:
 	case THRESHOLD_MICROS:
 	case THRESHOLD_COUNT:
-		return value >= limit->value;
+		return m->value >= limit->value;
 	default:
 		return false;
 	}
 }
 
-enum severity spec_severity(const struct spec *spec, const char *reason, uint64_t value,
-			    uint64_t whole)
+static enum severity severity_of(const struct spec *spec, const char *reason,
+				 const struct measured *m)
 {
 	const struct reason *row = reason_find(reason);
 	struct threshold_value warning, critical;
@@ -183,7 +189,23 @@ enum severity spec_severity(const struct spec *spec, const char *reason, uint64_
 		if (t->critical.unit)
 			critical = t->critical;
 	}
-	if (reaches(&critical, value, whole))
+	if (reaches(&critical, m))
 		return SEVERITY_CRITICAL;
-	return reaches(&warning, value, whole) ? SEVERITY_WARNING : SEVERITY_NONE;
+	return reaches(&warning, m) ? SEVERITY_WARNING : SEVERITY_NONE;
+}
+
+enum severity spec_severity(const struct spec *spec, const char *reason, uint64_t value,
+			    uint64_t whole)
+{
+	const struct measured m = {.part = value, .whole = whole, .value = value};
+
+	return severity_of(spec, reason, &m);
+}
+
+enum severity spec_severity_wait(const struct spec *spec, const char *reason, uint64_t sum_us,
+				 uint64_t longest_us, uint64_t window_us)
+{
+	const struct measured m = {.part = sum_us, .whole = window_us, .value = longest_us};
+
+	return severity_of(spec, reason, &m);
 }

@@ -115,4 +115,11 @@ bool spec_targets_node(const struct spec *spec, const char *node_name, const cJS
 enum severity spec_severity(const struct spec *spec, const char *reason, uint64_t value,
 			    uint64_t whole);
 
+/*
+ * The same for waits: percentages are of the window, in which all of them together took sum_us; durations are compared with the
+ * longest.
+ */
+enum severity spec_severity_wait(const struct spec *spec, const char *reason, uint64_t sum_us,
+				 uint64_t longest_us, uint64_t window_us);
+
 #endif

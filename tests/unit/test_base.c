@@ -172,6 +172,13 @@ static void sizes_for_people(void **state)
 	assert_string_equal(num_format_seconds(41, text), "41s");
 	assert_string_equal(num_format_seconds(125, text), "2m5s");
 	assert_string_equal(num_format_seconds(3780, text), "1h3m");
+	assert_string_equal(num_format_micros(0, text), "0us");
+	assert_string_equal(num_format_micros(999, text), "999us");
+	assert_string_equal(num_format_micros(1500, text), "1.5ms");
+	assert_string_equal(num_format_micros(34567, text), "34ms");
+	assert_string_equal(num_format_micros(1234567, text), "1.2s");
+	assert_string_equal(num_format_micros(125000000, text), "2m5s");
+	assert_string_equal(num_format_micros(UINT64_MAX, text), ">999999h");
 	assert_true(num_muldiv(UINT64_MAX, 1000, 1000) == UINT64_MAX);
 	assert_true(num_muldiv(UINT64_MAX, 2, 1) == UINT64_MAX);
 }
