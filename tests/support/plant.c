@@ -296,28 +296,27 @@ void plant_charged(const char *const *cgroups, size_t n, const char *dir, size_t
 		fail_msg("files charged to %zu cgroups: status %#x", n, (unsigned int)status);
 }
 
-/* Runs in the child; says one byte when the range is held. */
-static void read_and_wait(const char *cgroup, const char *path, size_t from, size_t bytes,
-			  int ready, int hold)
+/* Runs in the child; says one byte when fn is done. */
+static void do_and_wait(const char *cgroup, int (*fn)(void *arg), void *arg, int ready, int hold)
 {
 	char c = 1;
-	int fd;
+	int r;
 
-	if (join_cgroup(cgroup) < 0)
+	if (cgroup && join_cgroup(cgroup) < 0)
 		_exit(1);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || !hold_range(fd, from, bytes))
-		_exit(2);
+	r = fn(arg);
+	if (r != 0)
+		_exit(r);
 	if (write(ready, &c, 1) != 1)
 		_exit(3);
 	(void)!read(hold, &c, 1);
 	_exit(0);
 }
 
-struct plant_child plant_reader(const char *cgroup, const char *path, size_t from, size_t bytes)
+struct plant_child plant_process(const char *cgroup, int (*fn)(void *arg), void *arg)
 {
 	struct plant_child child;
-	int ready[2], hold[2];
+	int ready[2], hold[2], status = 0;
 	char c;
 
 	assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
@@ -325,20 +324,44 @@ struct plant_child plant_reader(const char *cgroup, const char *path, size_t fro
 	child.pid = fork();
 	assert_true(child.pid >= 0);
 	if (child.pid == 0) {
+		(void)close(ready[0]);
 		(void)close(hold[1]);
-		read_and_wait(cgroup, path, from, bytes, ready[1], hold[0]);
+		do_and_wait(cgroup, fn, arg, ready[1], hold[0]);
 	}
 	(void)close(ready[1]);
 	(void)close(hold[0]);
 	child.hold = hold[1];
 	if (read(ready[0], &c, 1) != 1) {
 		(void)close(hold[1]);
-		fail_msg("the reader in %s failed", cgroup);
+		(void)close(ready[0]);
+		(void)waitpid(child.pid, &status, 0);
+		fail_msg("the process in %s failed: exit status %d", cgroup ? cgroup : "no cgroup",
+			 WIFEXITED(status) ? WEXITSTATUS(status) : -1);
 	}
 	(void)close(ready[0]);
 	(void)remember(READER, NULL);
 	planted[n_planted - 1].child = child;
 	return child;
+}
+
+struct range {
+	const char *path;
+	size_t from, bytes;
+};
+
+static int read_range(void *arg)
+{
+	const struct range *range = arg;
+	int fd = open(range->path, O_RDONLY | O_CLOEXEC);
+
+	return fd >= 0 && hold_range(fd, range->from, range->bytes) ? 0 : 2;
+}
+
+struct plant_child plant_reader(const char *cgroup, const char *path, size_t from, size_t bytes)
+{
+	struct range range = {path, from, bytes};
+
+	return plant_process(cgroup, read_range, &range);
 }
 
 void plant_reader_end(struct plant_child *child)

@@ -55,6 +55,10 @@ struct plant_child {
 	int hold; /* closing it ends the child */
 };
 
+/*
+ * A process in that cgroup (NULL: ours) that calls fn, which returns 0 or an exit status above 3, and waits with what fn made.
+ */
+struct plant_child plant_process(const char *cgroup, int (*fn)(void *arg), void *arg);
 /* A process in that cgroup which reads the range, holds it in memory and waits. */
 struct plant_child plant_reader(const char *cgroup, const char *path, size_t from, size_t bytes);
 void plant_reader_end(struct plant_child *child);

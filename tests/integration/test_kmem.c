@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Owners of kernel memory on the running kernel: what one process plants appears under its kind with its pid, in the size that
+ * was planted and that the kernel's own counters grow by.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/mem.h"
+#include "instruments/kmem.h"
+#include "instruments/meminfo.h"
+#include "support/plant_kernel.h"
+
+#define MIB	  ((int64_t)1 << 20)
+#define PLANTED	  (64 * MIB)
+#define TOLERANCE (2 * MIB)
+
+static struct root proc = ROOT_INIT;
+
+static struct kmem_snapshot *read_owners(void)
+{
+	const struct kmem_opts opts = {.proc = &proc};
+	struct kmem_snapshot *snapshot = NULL;
+	struct err err = {0};
+
+	if (kmem_read(&opts, &snapshot, &err) < 0)
+		fail_msg("%s", err.msg);
+	return snapshot;
+}
+
+/* Bytes of the process' rows of that kind and line. */
+static int64_t owned_by(pid_t pid, enum kmem_kind kind, enum kmem_line line)
+{
+	struct kmem_snapshot *snapshot = read_owners();
+	int64_t sum = 0;
+
+	for (size_t i = 0; i < snapshot->owners.n; i++) {
+		const struct kmem_owner *row = &snapshot->owners.items[i];
+
+		if (row->pid == pid && row->kind == kind && row->line == line)
+			sum += (int64_t)row->bytes;
+	}
+	kmem_snapshot_free(snapshot);
+	return sum;
+}
+
+static int64_t line_bytes(const struct meminfo *info, const char *name)
+{
+	struct memory_line lines[MEMORY_LINES_MAX];
+	size_t n = meminfo_lines(info, lines);
+
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(lines[i].name, name) == 0)
+			return lines[i].bytes;
+	fail_msg("no line %s", name);
+	return 0;
+}
+
+/* Sockets: the heads of buffers are slab, and charged to the socket too. */
+static int64_t counted(enum kmem_kind kind, enum kmem_line line)
+{
+	struct meminfo info;
+	int64_t bytes;
+
+	assert_int_equal(meminfo_sample(&proc, &info, NULL, NULL), 0);
+	bytes = line_bytes(&info, kmem_line_names[line]);
+	if (kind == KMEM_UNIX || kind == KMEM_TCP)
+		bytes += line_bytes(&info, "slabUnreclaimable") +
+			 line_bytes(&info, "slabReclaimable");
+	return bytes;
+}
+
+static const struct expected {
+	enum plant_kernel plant;
+	enum kmem_kind kind;
+	enum kmem_line line;
+	bool payload; /* the size is what was asked for, not what sockets add to it */
+} expected[] = {
+	{PLANT_PACKET_RING, KMEM_PACKET_RING, KMEM_IN_RESIDUAL, true},
+	{PLANT_PERF, KMEM_PERF, KMEM_IN_RESIDUAL, true},
+	{PLANT_PIPES, KMEM_PIPE, KMEM_IN_RESIDUAL, true},
+	{PLANT_BPF_ARRAY, KMEM_BPF_MAP, KMEM_IN_VMALLOC, true},
+	{PLANT_BPF_RINGBUF, KMEM_BPF_MAP, KMEM_IN_RESIDUAL, true},
+	{PLANT_UNIX, KMEM_UNIX, KMEM_IN_RESIDUAL, false},
+	{PLANT_TCP, KMEM_TCP, KMEM_IN_RESIDUAL, false},
+	{PLANT_IO_URING, KMEM_IO_URING, KMEM_IN_RESIDUAL, true},
+	{PLANT_HUGE_PAGES, KMEM_HUGE_PAGES, KMEM_IN_HUGE_PAGES, true},
+	{PLANT_MEMFD, KMEM_MEMFD, KMEM_IN_SHMEM, true},
+};
+
+/* One try: what the row and the counters say of it. */
+static void plant_one(const struct expected *e, const char *cgroup, int64_t *ret_row,
+		      int64_t *ret_grown)
+{
+	struct plant_child child;
+	int64_t before;
+
+	if (e->plant == PLANT_HUGE_PAGES)
+		assert_true(plant_huge_pool(PLANTED));
+	before = counted(e->kind, e->line);
+	child = plant_kernel(e->plant, cgroup, PLANTED);
+	(void)usleep(100000);
+	*ret_grown = counted(e->kind, e->line) - before;
+	*ret_row = owned_by(child.pid, e->kind, e->line);
+	plant_kernel_end(&child);
+	if (e->plant == PLANT_HUGE_PAGES) {
+		/* The pool is the line; the process takes from it. */
+		*ret_grown = PLANTED;
+		(void)plant_huge_pool(0);
+	}
+}
+
+static void what_is_planted_has_its_owner(void **state)
+{
+	const char *cgroup = plant_cgroup("owners");
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(expected); i++) {
+		const struct expected *e = &expected[i];
+		int64_t row = 0, grown = 0, want;
+
+		/* Others use the machine too: the counters' growth is theirs as well. */
+		for (int try = 0; try < 6; try++) {
+			plant_one(e, cgroup, &row, &grown);
+			want = e->payload ? PLANTED : grown;
+			if (llabs(row - want) <= TOLERANCE && llabs(grown - row) <= TOLERANCE)
+				break;
+			(void)usleep(300000);
+		}
+		print_message("  %s: row %lld KiB, counters %+lld KiB\n",
+			      plant_kernel_names[e->plant], (long long)row >> 10,
+			      (long long)grown >> 10);
+		assert_true(row >= PLANTED - TOLERANCE);
+		assert_true(!e->payload || llabs(row - PLANTED) <= TOLERANCE);
+		assert_true(llabs(grown - row) <= TOLERANCE);
+	}
+}
+
+static void sockets_of_other_namespaces_are_seen(void **state)
+{
+	struct plant_child child = plant_kernel_netns(PLANT_PACKET_RING, NULL, PLANTED);
+
+	(void)state;
+	assert_true(owned_by(child.pid, KMEM_PACKET_RING, KMEM_IN_RESIDUAL) == PLANTED);
+	plant_kernel_end(&child);
+}
+
+static void the_pool_of_huge_pages_is_told(void **state)
+{
+	struct kmem_snapshot *snapshot;
+	uint64_t unused = 0;
+
+	(void)state;
+	assert_true(plant_huge_pool(PLANTED));
+	snapshot = read_owners();
+	for (size_t i = 0; i < snapshot->owners.n; i++)
+		if (strncmp(snapshot->owners.items[i].what, "free, ", 6) == 0)
+			unused += snapshot->owners.items[i].bytes;
+	kmem_snapshot_free(snapshot);
+	(void)plant_huge_pool(0);
+	assert_true(unused >= (uint64_t)PLANTED);
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	return root_open(&proc, "/proc", NULL);
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	(void)plant_huge_pool(0);
+	plant_clean();
+	root_close(&proc);
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_is_planted_has_its_owner),
+		cmocka_unit_test(sockets_of_other_namespaces_are_seen),
+		cmocka_unit_test(the_pool_of_huge_pages_is_told),
+	};
+
+	return cmocka_run_group_tests(tests, setup, teardown);
+}
