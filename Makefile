@@ -17,7 +17,7 @@ CC       := gcc
 endif
 CLANG    ?= clang
 BPFTOOL  ?= $(firstword $(wildcard /usr/sbin/bpftool) bpftool)
-PKGS     := libbpf libelf zlib libcurl libcjson yaml-0.1 libprotobuf-c libmnl
+PKGS     := libbpf libelf zlib libcurl libcjson yaml-0.1 libprotobuf-c libmicrohttpd libmnl
 
 Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-7s %s\n' $(1) $(2);)

@@ -3,7 +3,7 @@
 set -euo pipefail
 
 declare -A group=(
-	[build]="gcc make git pkg-config clang llvm bpftool libbpf-dev libelf-dev zlib1g-dev libcurl4-openssl-dev libcjson-dev libyaml-dev protobuf-c-compiler libprotobuf-c-dev libmnl-dev libc6-dev linux-libc-dev"
+	[build]="gcc make git pkg-config clang llvm bpftool libbpf-dev libelf-dev zlib1g-dev libcurl4-openssl-dev libcjson-dev libyaml-dev protobuf-c-compiler libprotobuf-c-dev libmicrohttpd-dev libmnl-dev libc6-dev linux-libc-dev"
 	[test]="libcmocka-dev openssl"
 	[lint]="clang-format cppcheck bear python3"
 	[e2e]="etcd-server openssl curl python3"

@@ -7,6 +7,7 @@
 #include "cmd/cmd.h"
 #include "cmd/daemon.h"
 #include "cmd/identity_args.h"
+#include "cmd/monitor.h"
 #include "instruments/host.h"
 #include "node/node.h"
 
@@ -18,19 +19,26 @@ static const char help[] =
 	"      --node-name NAME           this node (default: $NODE_NAME, else the hostname)\n"
 	"      --proc DIR                 the host's /proc (default /proc)\n"
 	"      --cgroup-root DIR          the host's cgroup mount (default "
-	"/sys/fs/cgroup)\n" IDENTITY_HELP DAEMON_HELP "  -h, --help\n";
+	"/sys/fs/cgroup)\n" MONITOR_HELP IDENTITY_HELP DAEMON_HELP "  -h, --help\n";
 
 struct agent_args {
 	struct daemon_opts daemon;
 	struct host_paths paths;
 	struct identity_args identity;
+	struct monitor_args monitor;
 	const char *node_name;
 };
 
 enum { OPT_NODE = 256, OPT_PROC, OPT_CGROUP };
 
+static bool is_ready(void *arg)
+{
+	return counter_get(&((struct monitor *)arg)->counters.lists_read) > 0;
+}
+
 static int serve(struct agent_args *args, struct err *err)
 {
+	struct monitor monitor = {0};
 	struct worker_opts opts = {.history_file = args->identity.history_file};
 	_cleanup_host_ struct host host = HOST_INIT;
 	struct daemon daemon = {.signal_fd = -1};
@@ -44,6 +52,12 @@ static int serve(struct agent_args *args, struct err *err)
 	if (r == 0) {
 		opts.host = &host;
 		opts.identity = identity_args_opts(&args->identity);
+		r = monitor_open(&monitor, &args->monitor, &host, &opts.identity, is_ready,
+				 &monitor, err);
+	}
+	if (r == 0) {
+		opts.captures = monitor.captures;
+		opts.counters = &monitor.counters;
 		r = node_new(daemon.loop, daemon.client, &opts, &node, err);
 	}
 	if (r == 0) {
@@ -52,6 +66,7 @@ static int serve(struct agent_args *args, struct err *err)
 		r = daemon_run(&daemon, err);
 	}
 	node_free(node);
+	monitor_close(&monitor);
 	daemon_done(&daemon);
 	(void)identity_args_done(&args->identity, NULL);
 	return r;
@@ -71,6 +86,7 @@ static int parse_option(struct agent_args *args, int c)
 		return 0;
 	default:
 		return identity_args_parse(&args->identity, c, optarg) ||
+				       monitor_parse_option(&args->monitor, c, optarg) ||
 				       daemon_parse_option(&args->daemon, c, optarg)
 			       ? 0
 			       : -1;
@@ -82,6 +98,7 @@ int cmd_agent(int argc, char **argv)
 	static const struct option options[] = {
 		DAEMON_OPTIONS,
 		IDENTITY_OPTIONS,
+		MONITOR_OPTIONS,
 		{"node-name", required_argument, NULL, OPT_NODE},
 		{"proc", required_argument, NULL, OPT_PROC},
 		{"cgroup-root", required_argument, NULL, OPT_CGROUP},
@@ -91,6 +108,7 @@ int cmd_agent(int argc, char **argv)
 	struct agent_args args = {
 		.daemon = {.serviceaccount_dir = KUBE_SERVICEACCOUNT_DIR, .role = "agent"},
 		.paths = {CMD_DEFAULT_PROC, CMD_DEFAULT_CGROUP},
+		.monitor = {.address = MONITOR_DEFAULT_ADDRESS},
 		.node_name = getenv("NODE_NAME"),
 	};
 	struct err err = {0};

@@ -92,8 +92,7 @@ static int count_nodes(const struct root *proc, uint32_t *ret, struct err *err)
 	return 0;
 }
 
-/* num_cgroups of the memory controller; UINT64_MAX where its hierarchy is v2's, which all controllers share. */
-static int read_count(const struct root *proc, uint64_t *ret, struct err *err)
+int memcgs_kernel_count(const struct root *proc, uint64_t *ret, struct err *err)
 {
 	_cleanup_buf_ struct buf text = BUF_INIT(65536);
 	char *rest, *line;
@@ -258,7 +257,7 @@ static int walk_loaded(struct walk *w, const struct root *proc, struct err *err)
 
 	if (r < 0)
 		return r;
-	r = read_count(proc, &unused, err);
+	r = memcgs_kernel_count(proc, &unused, err);
 	if (r < 0)
 		return r;
 	w->v2 = unused == UINT64_MAX;
@@ -267,7 +266,7 @@ static int walk_loaded(struct walk *w, const struct root *proc, struct err *err)
 	w->s->walk_cpu_ns = clock_thread_cpu_ns() - begin;
 	if (r < 0)
 		return r;
-	r = read_count(proc, &w->s->kernel_count, err);
+	r = memcgs_kernel_count(proc, &w->s->kernel_count, err);
 	if (r < 0)
 		return r;
 	w->s->resumed = w->skel->bss->walk.resumed;

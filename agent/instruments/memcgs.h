@@ -80,6 +80,12 @@ int memcgs_read(const struct root *proc, const struct memcgs_opts *opts,
 		struct memcgs_snapshot **ret, struct err *err);
 void memcgs_snapshot_free(struct memcgs_snapshot *snapshot);
 
+/*
+ * num_cgroups of the memory controller in /proc/cgroups, dying ones included; UINT64_MAX where its hierarchy is v2's, which all
+ * controllers share.
+ */
+int memcgs_kernel_count(const struct root *proc, uint64_t *ret, struct err *err);
+
 /* Bytes on its LRU lists. */
 uint64_t memcgs_lru_bytes(const struct memcgs_entry *entry);
 

@@ -2,6 +2,7 @@
 #include "node/node.h"
 
 #include <string.h>
+#include <time.h>
 
 #include "base/log.h"
 #include "base/map.h"
@@ -18,6 +19,8 @@ struct node {
 	struct worker *worker;
 	struct births *births;
 	struct kube_watch *watch;
+	struct agent_counters *counters; /* NULL: nobody asks */
+	struct loop_timer *counting;
 	struct map tasks;    /* of diagnoses by name */
 	char running[64];    /* the diagnosis whose run the worker has; "": none */
 	char running_id[64]; /* its run id */
@@ -64,6 +67,34 @@ void node_task_ready(struct node *node)
 	worker_start(node->worker, task_take_spec(task), task->run_id);
 }
 
+/* --- what is counted ---------------------------------------------------------------------------------------------- */
+
+enum { COUNT_MS = 5000 }; /* how old what is exported may be */
+
+static void on_counting(void *arg)
+{
+	struct node *node = arg;
+	struct kube_client_stats client = kube_client_stats(node->client);
+	struct kube_watch_stats watch = kube_watch_stats(node->watch);
+
+	counter_set(&node->counters->api_requests, client.requests);
+	counter_set(&node->counters->api_failures, client.failures);
+	counter_set(&node->counters->api_throttled, client.throttled);
+	counter_set(&node->counters->watch_restarts, watch.watches > 0 ? watch.watches - 1 : 0);
+	loop_timer_arm(node->counting, COUNT_MS);
+}
+
+static void count_run(struct node *node, const cJSON *report)
+{
+	if (!node->counters)
+		return;
+	if (strcmp(tree_str_or_empty(report, "verdict"), "Error") == 0)
+		counter_add(&node->counters->runs_failed, 1);
+	else
+		counter_add(&node->counters->runs_complete, 1);
+	counter_set(&node->counters->last_run_seconds, (uint64_t)time(NULL));
+}
+
 static void on_worker(void *arg, int fd)
 {
 	struct node *node = arg;
@@ -73,6 +104,7 @@ static void on_worker(void *arg, int fd)
 	(void)fd;
 	if (!report)
 		return;
+	count_run(node, report);
 	task = map_get(&node->tasks, node->running);
 	/* The diagnosis may be gone or ask for another run by now: then nobody wants this report. */
 	if (task && task->step == TASK_RUNNING && strcmp(task->run_id, node->running_id) == 0) {
@@ -134,6 +166,8 @@ static void on_list_end(void *arg)
 	struct node *node = arg;
 
 	map_sweep(&node->tasks, is_unseen);
+	if (node->counters)
+		counter_add(&node->counters->lists_read, 1);
 }
 
 static void on_births(void *arg)
@@ -166,6 +200,11 @@ int node_new(struct loop *loop, struct kube_client *client, const struct worker_
 		return r;
 	}
 	node->watch = kube_watch_new(client, &opts);
+	node->counters = worker_opts->counters;
+	if (node->counters) {
+		node->counting = loop_timer_new(loop, on_counting, node);
+		loop_timer_arm(node->counting, 0);
+	}
 	*ret = node;
 	return 0;
 }
@@ -174,6 +213,7 @@ void node_free(struct node *node)
 {
 	if (!node)
 		return;
+	loop_timer_free(node->counting);
 	kube_watch_free(node->watch);
 	births_free(node->births);
 	map_done(&node->tasks);

@@ -10,6 +10,7 @@
 
 #include "base/tree.h"
 #include "checks/sources.h"
+#include "export/counters.h"
 #include "instruments/host.h"
 #include "spec/spec.h"
 
@@ -20,6 +21,7 @@ struct worker_opts {
 	struct identity_opts identity; /* its history is the worker's from now on */
 	const char *history_file;      /* saved after what changes it; NULL: not */
 	struct captures *captures; /* what monitoring has attached; NULL: runs attach their own */
+	struct agent_counters *counters; /* NULL: nobody asks */
 };
 
 int worker_new(const struct worker_opts *opts, struct worker **ret, struct err *err);

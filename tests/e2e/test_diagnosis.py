@@ -163,9 +163,9 @@ def setup(bench):
     cluster = bench.cluster
     bench.start("controller", ["controller", "--kubeconfig",
                                cluster.service_account_kubeconfig(NAMESPACE, "memdiag-controller")])
-    bench.start("agent-a", ["agent", "--node-name", "e2e-a", "--kubeconfig",
+    bench.start("agent-a", ["agent", "--metrics-address", "127.0.0.1:0", "--node-name", "e2e-a", "--kubeconfig",
                             cluster.service_account_kubeconfig(NAMESPACE, "memdiag-agent", node="e2e-a")])
-    bench.start("agent-b", ["agent", "--node-name", "e2e-b", "--serviceaccount-dir",
+    bench.start("agent-b", ["agent", "--metrics-address", "127.0.0.1:0", "--node-name", "e2e-b", "--serviceaccount-dir",
                             cluster.service_account_dir(NAMESPACE, "memdiag-agent", node="e2e-b")],
                 **cluster.in_cluster_environment())
     time.sleep(0.5) # enough for a daemon that does not like its arguments to end

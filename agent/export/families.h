@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is exported, a file a subject. Private to agent/export/. */
+#ifndef MEMDIAG_EXPORT_FAMILIES_H
+#define MEMDIAG_EXPORT_FAMILIES_H
+
+#include "export/collector.h"
+#include "export/exposition.h"
+#include "identity/pods.h"
+
+/* What one reading starts from. */
+struct reading {
+	const struct host *host;
+	const struct pods *pods; /* NULL: not known yet */
+	const struct agent_counters *counters;
+	void *captures[CAPTURES]; /* handles of what is attached; NULL: it is not */
+	char *capture_problems[CAPTURES];
+	uint64_t live_cgroups, dying_cgroups; /* memory cgroups; UINT64_MAX: unknown */
+	uint64_t
+		unknown_cgroups; /* rows of cgroups that `pods` does not know; counted by the families */
+	uint64_t readings;	 /* so far */
+	uint64_t last_reading_ns; /* how long the one before took */
+};
+
+/* Values of the label `capture`. */
+extern const char *const capture_names[CAPTURES];
+
+/* Labels namespace, pod, container, as cAdvisor has them. */
+enum { CONTAINER_LABELS = 3 };
+
+/* False for what is no pod's container: units, sandboxes and pods' own cgroups have no series of their own. */
+bool container_labels(const struct pod_cgroup *item, struct label labels[CONTAINER_LABELS]);
+
+/* Fills live_cgroups and dying_cgroups by the kernel's own counts: on v1 by walking the tree of live ones, so not every time. */
+void export_count_cgroups(struct reading *reading);
+
+void export_node_memory(struct reading *reading, struct exposition *e);
+void export_containers(struct reading *reading, struct exposition *e);
+void export_latency(struct reading *reading, struct exposition *e);
+void export_self(struct reading *reading, struct exposition *e);
+
+#endif
