@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "instruments/cgroupfs.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 
@@ -32,6 +34,25 @@ static bool exists(const struct root *root, const char *rel)
 	return fstatat(root->fd, rel, &st, 0) == 0;
 }
 
+static bool has_controller(const struct root *root, const char *rel, const char *name)
+{
+	_cleanup_buf_ struct buf text = BUF_INIT(4096);
+
+	return root_read(root, rel, &text, NULL) == 0 && text.data && strstr(text.data, name);
+}
+
+/* On v1 each controller has a hierarchy of its own, unless the unified one took it. */
+static void open_hugetlb(const struct root *top, const char *path, struct root *ret)
+{
+	_cleanup_free_ char *v1 = xasprintf("%s/hugetlb", path),
+			    *unified = xasprintf("%s/unified", path);
+
+	if (exists(top, "hugetlb/cgroup.procs"))
+		(void)root_open(ret, v1, NULL);
+	else if (has_controller(top, "unified/cgroup.controllers", "hugetlb"))
+		(void)root_open(ret, unified, NULL);
+}
+
 int cgroupfs_open(struct cgroupfs *cg, const char *path, struct err *err)
 {
 	_cleanup_free_ char *memory = xasprintf("%s/memory", path);
@@ -41,17 +62,13 @@ int cgroupfs_open(struct cgroupfs *cg, const char *path, struct err *err)
 	if (r < 0)
 		return r;
 	if (exists(&top, "memory/memory.stat")) {
+		open_hugetlb(&top, path, &cg->hugetlb);
 		cg->mode = exists(&top, "unified/cgroup.procs") ? CGROUP_HYBRID : CGROUP_V1;
 		return root_open(&cg->memory, memory, err);
 	}
 	if (exists(&top, "cgroup.controllers")) {
-		_cleanup_buf_ struct buf controllers = BUF_INIT(4096);
-
-		r = root_read(&top, "cgroup.controllers", &controllers, err);
-		if (r < 0)
-			return r;
-		cg->mode = controllers.data && strstr(controllers.data, "memory") ? CGROUP_V2
-										  : CGROUP_NONE;
+		cg->mode = has_controller(&top, "cgroup.controllers", "memory") ? CGROUP_V2
+										: CGROUP_NONE;
 	}
 	return root_open(&cg->memory, path, err);
 }
@@ -59,6 +76,7 @@ int cgroupfs_open(struct cgroupfs *cg, const char *path, struct err *err)
 void cgroupfs_close(struct cgroupfs *cg)
 {
 	root_close(&cg->memory);
+	root_close(&cg->hugetlb);
 	cg->mode = CGROUP_NONE;
 }
 
@@ -69,6 +87,13 @@ static uint64_t read_value(const struct cgroupfs *cg, const char *path, const ch
 	unsigned long long v;
 
 	return root_read_u64(&cg->memory, rel, &v, NULL) < 0 ? UINT64_MAX : v;
+}
+
+static uint64_t read_or_zero(const struct cgroupfs *cg, const char *path, const char *file)
+{
+	uint64_t v = read_value(cg, path, file);
+
+	return v <= KEYVALUE_MAX ? v : 0;
 }
 
 static uint64_t smallest_limit(const struct cgroupfs *cg, const char *rel, bool v2)
@@ -104,6 +129,8 @@ static const struct keyvalue_field v1_fields[] = {
 	STAT("total_active_anon", active_anon),
 	STAT("total_inactive_anon", inactive_anon),
 	STAT("total_dirty", dirty),
+	STAT("total_writeback", writeback),
+	STAT("total_swapcached", swap_cached), /* since 6.5 */
 };
 
 static const struct keyvalue_field v2_fields[] = {
@@ -115,10 +142,19 @@ static const struct keyvalue_field v2_fields[] = {
 	STAT("active_anon", active_anon),
 	STAT("inactive_anon", inactive_anon),
 	STAT("file_dirty", dirty),
-	STAT("kernel", kernel), /* since 5.18 */
+	STAT("file_writeback", writeback),
+	STAT("swapcached", swap_cached), /* since 5.12 */
+	STAT("kernel", kernel),		 /* since 5.18 */
 	STAT("slab_reclaimable", slab_reclaimable),
 	STAT("slab_unreclaimable", slab_unreclaimable),
+	STAT("kernel_stack", kernel_stack),
+	STAT("pagetables", page_tables),	 /* since 5.11 */
+	STAT("sec_pagetables", sec_page_tables), /* since 6.1 */
+	STAT("percpu", percpu),			 /* since 5.9 */
+	STAT("vmalloc", vmalloc),		 /* since 5.18 */
+	STAT("zswap", zswap),			 /* since 5.19 */
 	STAT("sock", socket),
+	STAT("hugetlb", hugetlb_inside), /* since 6.13 */
 };
 
 void cgroupfs_parse_stat(const char *text, bool v2, struct cgroup_stat *ret,
@@ -147,9 +183,8 @@ int cgroupfs_stat(const struct cgroupfs *cg, const char *path, struct cgroup_sta
 	cgroupfs_parse_stat(text.data ? text.data : "", v2, ret, notes);
 	ret->usage = read_value(cg, rel, v2 ? "memory.current" : "memory.usage_in_bytes");
 	if (!v2) {
-		uint64_t kernel = read_value(cg, rel, "memory.kmem.usage_in_bytes");
-
-		ret->kernel = kernel == UINT64_MAX ? 0 : kernel;
+		ret->kernel = read_or_zero(cg, rel, "memory.kmem.usage_in_bytes");
+		ret->socket = read_or_zero(cg, rel, "memory.kmem.tcp.usage_in_bytes");
 	}
 	ret->limit = smallest_limit(cg, rel, v2);
 	return 0;
@@ -169,4 +204,44 @@ int cgroupfs_usage(const struct cgroupfs *cg, const char *path, struct cgroup_us
 	ret->high = cg->mode == CGROUP_V2 ? read_value(cg, rel, "memory.high") : UINT64_MAX;
 	ret->limit = stat.limit;
 	return 0;
+}
+
+/* "hugetlb.2MB.current", not "hugetlb.2MB.rsvd.current". */
+static bool is_hugetlb_usage(const char *name)
+{
+	static const char prefix[] = "hugetlb.";
+	const char *end;
+
+	if (strncmp(name, prefix, sizeof(prefix) - 1) != 0)
+		return false;
+	end = strchr(name + sizeof(prefix) - 1, '.');
+	return end && (strcmp(end, ".current") == 0 || strcmp(end, ".usage_in_bytes") == 0);
+}
+
+uint64_t cgroupfs_hugetlb(const struct cgroupfs *cg, const char *path)
+{
+	const struct root *root = cg->hugetlb.fd >= 0 ? &cg->hugetlb : &cg->memory;
+	const char *rel = path + strspn(path, "/");
+	int fd = openat(root->fd, *rel ? rel : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+	const struct dirent *entry;
+	uint64_t sum = 0;
+
+	if (!dir) {
+		if (fd >= 0)
+			(void)close(fd);
+		return 0;
+	}
+	while ((entry = readdir(dir))) {
+		_cleanup_free_ char *file = NULL;
+		unsigned long long v;
+
+		if (!is_hugetlb_usage(entry->d_name))
+			continue;
+		file = xasprintf("%s/%s", *rel ? rel : ".", entry->d_name);
+		if (root_read_u64(root, file, &v, NULL) == 0 && v <= KEYVALUE_MAX - sum)
+			sum += v;
+	}
+	(void)closedir(dir);
+	return sum;
 }

@@ -21,12 +21,13 @@ enum cgroup_mode {
 
 struct cgroupfs {
 	enum cgroup_mode mode;
-	struct root memory; /* the mount of the memory controller's hierarchy */
+	struct root memory;  /* the mount of the memory controller's hierarchy */
+	struct root hugetlb; /* the hugetlb controller's, where it is another one; fd -1: none */
 };
 
-#define CGROUPFS_INIT                                    \
-	{                                                \
-		.mode = CGROUP_NONE, .memory = ROOT_INIT \
+#define CGROUPFS_INIT                                                          \
+	{                                                                      \
+		.mode = CGROUP_NONE, .memory = ROOT_INIT, .hugetlb = ROOT_INIT \
 	}
 
 /* "v1", "v2", "hybrid", as the CRD has it; "" for CGROUP_NONE. */
@@ -47,12 +48,18 @@ struct cgroup_usage {
 
 /* What a cgroup's memory is, subtree included; bytes. 0 where the kernel has no such counter. */
 struct cgroup_stat {
-	uint64_t usage;
+	uint64_t usage;	      /* UINT64_MAX: it could not be read */
 	uint64_t anon, cache; /* cache: files and shmem */
-	uint64_t shmem, active_file, inactive_file, inactive_anon, active_anon, dirty;
-	uint64_t kernel;				       /* all kernel memory charged to it */
-	uint64_t slab_reclaimable, slab_unreclaimable, socket; /* v2 only */
-	uint64_t limit; /* the smallest of its own and its ancestors'; UINT64_MAX: none */
+	uint64_t shmem, active_file, inactive_file, inactive_anon, active_anon, dirty, writeback;
+	uint64_t swap_cached; /* in memory and on swap; what of it is mapped is in anon too */
+	uint64_t kernel;      /* all kernel memory charged to it; v2 before 5.18: 0 */
+	/* Of the kernel's; v2 only. page_tables: KVM's and the IOMMU's too. */
+	uint64_t slab_reclaimable, slab_unreclaimable, kernel_stack, page_tables, sec_page_tables;
+	uint64_t percpu, vmalloc, zswap;
+	uint64_t
+		socket; /* v1: kmem.tcp, which usage leaves out, and which counts only below a limit */
+	uint64_t hugetlb_inside; /* v2 with memory_hugetlb_accounting (6.7): inside of usage */
+	uint64_t limit;		 /* the smallest of its own and its ancestors'; UINT64_MAX: none */
 };
 
 /* One read of memory.stat, which makes the kernel sum its per-CPU counters up. -ENOENT: the cgroup is gone. */
@@ -61,6 +68,8 @@ int cgroupfs_stat(const struct cgroupfs *cg, const char *path, struct cgroup_sta
 /* Pure, for tests and fuzzing. */
 void cgroupfs_parse_stat(const char *text, bool v2, struct cgroup_stat *ret,
 			 struct parse_notes *notes);
+/* Huge pages of all sizes that it uses, by the hugetlb controller. 0 where that is not mounted, or not enabled for it. */
+uint64_t cgroupfs_hugetlb(const struct cgroupfs *cg, const char *path);
 
 /* path as struct pages_memcg has it ("/", "/kubepods/…"). -ENOENT: the cgroup is gone. */
 int cgroupfs_usage(const struct cgroupfs *cg, const char *path, struct cgroup_usage *ret,

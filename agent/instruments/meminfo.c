@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "instruments/meminfo.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -31,6 +32,8 @@ static const struct keyvalue_field fields[] = {
 	FIELD("Buffers", buffers, true),
 	FIELD("Cached", cached, true),
 	FIELD("SwapCached", swap_cached, false),
+	FIELD("Active(anon)", active_anon, false),
+	FIELD("Inactive(anon)", inactive_anon, false),
 	FIELD("Active(file)", active_file, false),
 	FIELD("Inactive(file)", inactive_file, false),
 	FIELD("Dirty", dirty, false),
@@ -54,7 +57,13 @@ static const struct keyvalue_field fields[] = {
 	FIELD("SwapFree", swap_free, false),
 	FIELD("Zswap", zswap, false), /* since 5.19 */
 	FIELD("Zswapped", zswapped, false),
-	FIELD("Balloon", balloon, false), /* since 6.16 */
+	FIELD("Balloon", balloon, false),      /* since 6.16 */
+	FIELD("GPUActive", gpu_active, false), /* both: newer than 6.18 */
+	FIELD("GPUReclaim", gpu_reclaim, false),
+	FIELD("HardwareCorrupted", hw_poison, false),
+	FIELD("Hugepagesize", huge_page_size, false),
+	{"HugePages_Free", offsetof(struct meminfo, huge_free), 1, false},
+	{"HugePages_Rsvd", offsetof(struct meminfo, huge_reserved), 1, false},
 };
 
 void meminfo_parse(const char *text, struct meminfo *info, struct parse_notes *notes)
@@ -62,138 +71,109 @@ void meminfo_parse(const char *text, struct meminfo *info, struct parse_notes *n
 	keyvalue_parse(text, "meminfo", fields, ARRAY_SIZE(fields), info, NULL, notes);
 }
 
-/* The number behind the n-th occurrence of key in text; the caller moves on with *ret_next. */
-static bool next_number(const char *text, const char *key, const char **ret_next, uint64_t *ret)
+/* The number behind a key, up to a blank or the line's end: without it the file may have been cut in its middle. */
+static int number_at(const char *s, uint64_t *ret)
 {
-	const char *at = strstr(text, key);
+	size_t skip = strspn(s, " "), n = strspn(s + skip, "0123456789");
 	char digits[24] = "";
-	size_t n;
 
-	if (!at)
-		return false;
-	at += strlen(key);
-	at += strspn(at, " ");
-	n = strspn(at, "0123456789");
-	*ret_next = at + n;
-	if (n < sizeof(digits))
-		memcpy(digits, at, n);
-	if (num_u64(digits, 0, UINT64_MAX, ret) < 0)
-		*ret = UINT64_MAX;
-	return true;
+	if (n == 0 || (s[skip + n] != ' ' && s[skip + n] != '\n'))
+		return -EINVAL;
+	if (n >= sizeof(digits))
+		return -ERANGE;
+	memcpy(digits, s + skip, n);
+	return num_u64(digits, 0, UINT64_MAX, ret);
 }
 
-/* The sum of all numbers behind key, in bytes; one that can't be is noted and left out. */
-static uint64_t sum_pages(const char *text, const char *key, const char *file, const char *what,
-			  uint64_t page_size, struct parse_notes *notes)
+/* The sum of all numbers behind key, in bytes; a line whose number can't be added is noted and left out. */
+static uint64_t sum_pages(const char *text, const char *key, const char *file, uint64_t page_size,
+			  uint64_t *ret_n, struct parse_notes *notes)
 {
 	const uint64_t most = KEYVALUE_MAX / page_size;
-	uint64_t pages = 0, v;
+	uint64_t pages = 0, v, n = 0;
 
-	while (next_number(text, key, &text, &v)) {
-		if (v > most - pages)
-			parse_note(notes, file, what, "not a number, or too large");
+	for (const char *at = text; (at = strstr(at, key)); at += strlen(key)) {
+		const char *line = at;
+		int r = number_at(at + strlen(key), &v);
+
+		while (line > text && line[-1] != '\n')
+			line--;
+		line += strspn(line, " ");
+		n++;
+		if (r == -EINVAL)
+			parse_note(notes, file, line, "not a number");
+		else if (r < 0 || v > most - pages)
+			parse_note(notes, file, line, "too large");
 		else
 			pages += v;
 	}
+	*ret_n = n;
 	return pages * page_size;
 }
 
 uint64_t meminfo_parse_pcp(const char *zoneinfo, uint64_t page_size, struct parse_notes *notes)
 {
 	/* Each zone has a block "cpu: 0 / count: 5 / high: …" for each CPU. */
-	return sum_pages(zoneinfo, " count:", "zoneinfo", "count", page_size, notes);
+	uint64_t n, ret = sum_pages(zoneinfo, " count:", "zoneinfo", page_size, &n, notes);
+
+	if (n == 0)
+		parse_note(notes, "zoneinfo", "count", "is missing");
+	return ret;
 }
 
 uint64_t meminfo_parse_sockets(const char *sockstat, uint64_t page_size, struct parse_notes *notes)
 {
 	/* "TCP: inuse 5 orphan 0 tw 0 alloc 7 mem 2", "UDP: inuse 2 mem 1" */
-	return sum_pages(sockstat, " mem ", "sockstat", "mem", page_size, notes);
+	uint64_t n;
+
+	return sum_pages(sockstat, " mem ", "sockstat", page_size, &n, notes);
+}
+
+void meminfo_parse_vmstat(const char *text, uint64_t page_size, struct meminfo *info,
+			  struct parse_notes *notes)
+{
+	const struct keyvalue_field fields[] = {
+		{"nr_zspages", offsetof(struct meminfo, zspages), page_size, false},
+		{"nr_memmap_pages", offsetof(struct meminfo, memmap), page_size, false}, /* 6.11 */
+	};
+
+	keyvalue_parse(text, "vmstat", fields, ARRAY_SIZE(fields), info, NULL, notes);
+}
+
+/* A file without which there is still something to say: its absence is noted. */
+static const char *read_optional(const struct root *proc, const char *rel, struct buf *text,
+				 struct parse_notes *notes)
+{
+	if (root_read(proc, rel, text, NULL) < 0 || !text->data) {
+		parse_note(notes, rel, "file", "cannot be read");
+		return NULL;
+	}
+	return text->data;
 }
 
 int meminfo_read(const struct root *proc, struct meminfo *ret, struct parse_notes *notes,
 		 struct err *err)
 {
-	static const struct keyvalue_field vmstat[] = {
-		{"nr_zspages", offsetof(struct meminfo, zspages), 1, false},
-	};
 	const uint64_t page_size = (uint64_t)sysconf(_SC_PAGESIZE);
 	_cleanup_buf_ struct buf meminfo = BUF_INIT(FILE_MAX), zoneinfo = BUF_INIT(FILE_MAX),
 				 vm = BUF_INIT(FILE_MAX), sockets = BUF_INIT(FILE_MAX);
-	int r;
-
 	/* The per-CPU lists first: they and MemFree move most, and against each other. */
-	r = root_read(proc, "zoneinfo", &zoneinfo, err);
-	if (r == 0)
-		r = root_read(proc, "meminfo", &meminfo, err);
-	if (r == 0)
-		r = root_read(proc, "vmstat", &vm, err);
+	const char *zones = read_optional(proc, "zoneinfo", &zoneinfo, notes), *text;
+	int r = root_read(proc, "meminfo", &meminfo, err);
+
 	if (r < 0)
 		return r;
 	memset(ret, 0, sizeof(*ret));
 	meminfo_parse(meminfo.data ? meminfo.data : "", ret, notes);
-	keyvalue_parse(vm.data ? vm.data : "", "vmstat", vmstat, ARRAY_SIZE(vmstat), ret, NULL,
-		       notes);
-	ret->zspages *= page_size;
-	ret->pcp = meminfo_parse_pcp(zoneinfo.data ? zoneinfo.data : "", page_size, notes);
-	/* Of this network namespace only; it is no part of the sum. */
+	if (zones)
+		ret->pcp = meminfo_parse_pcp(zones, page_size, notes);
+	text = read_optional(proc, "vmstat", &vm, notes);
+	if (text)
+		meminfo_parse_vmstat(text, page_size, ret, notes);
+	/* A kernel without a network has none; it is no part of the sum. */
 	if (root_read(proc, "net/sockstat", &sockets, NULL) == 0 && sockets.data)
 		ret->socket = meminfo_parse_sockets(sockets.data, page_size, notes);
 	return 0;
-}
-
-size_t meminfo_lines(const struct meminfo *m, struct memory_line lines[MEMORY_LINES_MAX])
-{
-	static const char free_group[] = "free", user[] = "processes", files[] = "files",
-			  kernel[] = "kernel";
-	/* Kernel stacks are vmalloc memory under VMAP_STACK (x86-64, arm64): then they are inside VmallocUsed. */
-	bool stacks_inside = m->kernel_stack <= m->vmalloc_used;
-	const struct memory_line all[] = {
-		{"free", "free", "MemFree", free_group, (int64_t)m->free},
-		{"perCPUFree", "free, on per-CPU lists", "zoneinfo count", free_group,
-		 (int64_t)m->pcp},
-		{"anon", "anonymous", "AnonPages", user, (int64_t)m->anon_pages},
-		{"shmem", "shared memory, tmpfs", "Shmem", user, (int64_t)m->shmem},
-		{"hugePages", "huge page pool", "Hugetlb", user, (int64_t)m->hugetlb},
-		{"swapCache", "swap cache", "SwapCached", user, (int64_t)m->swap_cached},
-		{"compressed", "compressed (zswap, zram)", "nr_zspages", user, (int64_t)m->zspages},
-		{"pageCache", "page cache", "Cached + Buffers - Shmem", files,
-		 (int64_t)m->cached + (int64_t)m->buffers - (int64_t)m->shmem},
-		{"writebackTmp", "FUSE writeback", "WritebackTmp", files,
-		 (int64_t)m->writeback_tmp},
-		{"slabReclaimable", "slab, reclaimable", "SReclaimable", kernel,
-		 (int64_t)m->s_reclaimable},
-		{"slabUnreclaimable", "slab, unreclaimable", "SUnreclaim", kernel,
-		 (int64_t)m->s_unreclaim},
-		{"miscReclaimable", "other reclaimable", "KReclaimable - SReclaimable", kernel,
-		 m->k_reclaimable > m->s_reclaimable
-			 ? (int64_t)(m->k_reclaimable - m->s_reclaimable)
-			 : 0},
-		{"kernelStack", "kernel stacks", "KernelStack", kernel, (int64_t)m->kernel_stack},
-		{"vmalloc", "vmalloc", stacks_inside ? "VmallocUsed - KernelStack" : "VmallocUsed",
-		 kernel, (int64_t)(m->vmalloc_used - (stacks_inside ? m->kernel_stack : 0))},
-		{"pageTables", "page tables", "PageTables + SecPageTables", kernel,
-		 (int64_t)(m->page_tables + m->sec_page_tables)},
-		{"percpu", "per-CPU data", "Percpu", kernel, (int64_t)m->percpu},
-		{"bounce", "bounce buffers", "Bounce", kernel, (int64_t)m->bounce},
-	};
-	int64_t sum = 0;
-
-	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
-		lines[i] = all[i];
-		sum += all[i].bytes;
-	}
-	lines[ARRAY_SIZE(all)] = (struct memory_line){"residual", "drivers, GPU, NIC, leaks",
-						      "MemTotal - all above", "not explained",
-						      (int64_t)m->total - sum};
-	return ARRAY_SIZE(all) + 1;
-}
-
-int64_t meminfo_residual(const struct meminfo *info)
-{
-	struct memory_line lines[MEMORY_LINES_MAX];
-	size_t n = meminfo_lines(info, lines);
-
-	return lines[n - 1].bytes;
 }
 
 /* How many of the residuals come before residuals[k] in ascending order. */
