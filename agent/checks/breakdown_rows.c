@@ -40,14 +40,13 @@ static void find_parents(struct breakdown_row *rows, size_t n, struct node *node
 	for (size_t i = 0; i < n; i++) {
 		size_t parent = i == 0 ? NONE : i - 1;
 
-		while (parent != NONE &&
-		       !is_below(rows[i].owner.cgroup, rows[parent].owner.cgroup))
+		while (parent != NONE && !is_below(rows[i].owner.cgroup, rows[parent].owner.cgroup))
 			parent = nodes[parent].parent;
 		nodes[i].parent = parent;
 		if (parent == NONE)
 			continue;
-		nodes[i].nested =
-			nodes[parent].nested || rows[parent].kind == CGROUP_KIND_CONTAINER;
+		nodes[i].nested = nodes[parent].nested ||
+				  rows[parent].kind == CGROUP_KIND_CONTAINER;
 		if (nodes[i].nested)
 			continue;
 		nodes[parent].children_usage += rows[i].stat.usage;
@@ -86,7 +85,8 @@ static int by_usage(const void *pa, const void *pb, void *rows)
 
 /* Appends the rows right below parent and what is below each. order: all rows by usage. */
 static size_t emit(struct breakdown_row *rows, const struct node *nodes, const size_t *order,
-		   size_t n, size_t parent, unsigned int depth, struct breakdown_row *out, size_t at)
+		   size_t n, size_t parent, unsigned int depth, struct breakdown_row *out,
+		   size_t at)
 {
 	for (size_t k = 0; k < n; k++) {
 		size_t i = order[k];

@@ -16,11 +16,13 @@ struct breakdown_row {
 	struct owner owner; /* strings are owned; cgroup is not NULL */
 	enum cgroup_kind kind;
 	struct cgroup_stat stat;
-	uint64_t hugetlb; /* by the hugetlb controller; usage leaves it out, unless stat.hugetlb_inside */
+	uint64_t
+		hugetlb; /* by the hugetlb controller; usage leaves it out, unless stat.hugetlb_inside */
 	/* Set by breakdown_rows_arrange(). */
 	unsigned int depth; /* rows above it that it is part of */
 	bool has_children;  /* also those that are not kept */
-	uint64_t own;	    /* usage that is none of its children's: what removed containers left, for example */
+	uint64_t
+		own; /* usage that is none of its children's: what removed containers left, for example */
 };
 
 /*

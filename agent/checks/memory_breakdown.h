@@ -18,9 +18,9 @@ struct breakdown_facts {
 	bool v2;		    /* the memory controller is v2's */
 	struct breakdown_row *rows; /* arranged */
 	size_t n_rows;
-	uint64_t not_listed;  /* rows that are left out: too small */
-	uint64_t not_read;    /* cgroups beyond the ceiling of those that are read */
-	const char *problem;  /* why there are no rows at all; NULL: there is no reason */
+	uint64_t not_listed; /* rows that are left out: too small */
+	uint64_t not_read;   /* cgroups beyond the ceiling of those that are read */
+	const char *problem; /* why there are no rows at all; NULL: there is no reason */
 	struct parse_notes notes;
 };
 

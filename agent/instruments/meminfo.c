@@ -132,12 +132,12 @@ uint64_t meminfo_parse_sockets(const char *sockstat, uint64_t page_size, struct 
 void meminfo_parse_vmstat(const char *text, uint64_t page_size, struct meminfo *info,
 			  struct parse_notes *notes)
 {
-	const struct keyvalue_field fields[] = {
+	const struct keyvalue_field vm_fields[] = {
 		{"nr_zspages", offsetof(struct meminfo, zspages), page_size, false},
 		{"nr_memmap_pages", offsetof(struct meminfo, memmap), page_size, false}, /* 6.11 */
 	};
 
-	keyvalue_parse(text, "vmstat", fields, ARRAY_SIZE(fields), info, NULL, notes);
+	keyvalue_parse(text, "vmstat", vm_fields, ARRAY_SIZE(vm_fields), info, NULL, notes);
 }
 
 /* A file without which there is still something to say: its absence is noted. */

@@ -37,18 +37,6 @@ static const struct column shmem_cgroup_columns[] = {
 	{"LARGEST SEGMENT", "topFile", COLUMN_TEXT, 0},
 };
 
-static const struct column usage_columns[] = {
-	{"USAGE", "usageBytes", COLUMN_BYTES, 6},
-	{"WORKSET", "workingSetBytes", COLUMN_BYTES, 7},
-	{"ANON", "anonBytes", COLUMN_BYTES, 6},
-	{"CACHE", "pageCacheBytes", COLUMN_BYTES, 6},
-	{"SHMEM", "shmemBytes", COLUMN_BYTES, 6},
-	{"DIRTY", "dirtyBytes", COLUMN_BYTES, 6},
-	{"KERNEL", "kernelBytes", COLUMN_BYTES, 6},
-	{"LIMIT", "limitBytes", COLUMN_BYTES, 6},
-	{"CONTAINER OR UNIT", NULL, COLUMN_OWNER, 0},
-};
-
 static const struct column leak_columns[] = {
 	{"DYING", "dying", COLUMN_NUMBER, 7},	      {"PINNED", "pinnedBytes", COLUMN_BYTES, 7},
 	{"FILES", "fileBytes", COLUMN_BYTES, 7},      {"SHMEM", "shmemBytes", COLUMN_BYTES, 7},
@@ -70,8 +58,6 @@ static const struct column wait_columns[] = {
 };
 
 const struct table tables[] = {
-	{"MemoryBreakdown", "memoryBreakdown.pods", "Containers and units by usage", usage_columns,
-	 ARRAY_SIZE(usage_columns)},
 	{"PageCache", "pageCache.files", "Largest files in the page cache", file_columns,
 	 ARRAY_SIZE(file_columns)},
 	{"PageCache", "pageCache.containers", "Containers and cgroups charged for page cache",

@@ -4,17 +4,16 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "base/mem.h"
-#include "base/tree.h"
-#include "checks/memory_breakdown.h"
 #include "instruments/cgroupfs.h"
 #include "instruments/meminfo.h"
-#include "report/breakdown.h"
 
 static const char good[] =
 	"MemTotal:       1000 kB\nMemFree:         100 kB\nMemAvailable:    500 kB\n"
@@ -76,6 +75,58 @@ static void the_sum_is_exact(void **state)
 	}
 }
 
+static void swap_cache_and_compressed(void **state)
+{
+	/* 40 of swap cache, 30 of it mapped: on the LRU lists are anon, shmem, and the other 10. */
+	struct meminfo info = {.anon_pages = 100,
+			       .shmem = 20,
+			       .active_anon = 90,
+			       .inactive_anon = 40,
+			       .swap_cached = 40,
+			       .zspages = 9,
+			       .zswap = 4};
+
+	(void)state;
+	assert_int_equal(line(&info, "swapCache"), 10);
+	assert_int_equal(line(&info, "zswap"), 4);
+	assert_int_equal(line(&info, "zram"), 5);
+	/* Never more than there is. */
+	info.active_anon = 500;
+	assert_int_equal(line(&info, "swapCache"), 40);
+	/* mlocked memory is on no such list. */
+	info.active_anon = 0;
+	assert_int_equal(line(&info, "swapCache"), 0);
+	/* An allocator of its own. */
+	info.zswap = 12;
+	assert_int_equal(line(&info, "zswap"), 12);
+	assert_int_equal(line(&info, "zram"), 9);
+}
+
+/* Whatever the counters say. */
+static void parts_add_up_to_their_line(void **state)
+{
+	(void)state;
+	srand(8);
+	for (int round = 0; round < 1000; round++) {
+		struct memory_line parts[MEMORY_PARTS_MAX];
+		uint64_t values[sizeof(struct meminfo) / sizeof(uint64_t)];
+		struct meminfo info;
+		size_t n;
+
+		for (size_t i = 0; i < ARRAY_SIZE(values); i++)
+			values[i] = (uint64_t)rand() % 5 << (rand() % 30);
+		memcpy(&info, values, sizeof(info));
+		n = meminfo_parts(&info, parts);
+		assert_int_equal(n % 3, 0);
+		for (size_t i = 0; i < n; i += 3) {
+			assert_string_equal(parts[i].group, parts[i + 2].group);
+			assert_true(parts[i].bytes >= 0 && parts[i + 1].bytes >= 0);
+			assert_true(parts[i].bytes + parts[i + 1].bytes + parts[i + 2].bytes ==
+				    line(&info, parts[i].group));
+		}
+	}
+}
+
 static void bad_lines_are_named(void **state)
 {
 	static const struct {
@@ -120,6 +171,109 @@ static void the_rest_is_used(void **state)
 	assert_true(notes.dropped > 0);
 }
 
+/* Each kind of bad line of each file: it is named, and what is good beside it is used. */
+static const struct bad_line {
+	const char *file, *text, *note;
+	uint64_t used; /* what comes out of the good line, in units of the file */
+} bad_lines[] = {
+	{"zoneinfo", "  count: 3\n   count: x\n", "zoneinfo: count: x: not a number", 3},
+	{"zoneinfo", "  count: 3\n   count: -1\n", "zoneinfo: count: -1: not a number", 3},
+	{"zoneinfo", "  count: 3\n  count: 99999999999999999999\n", "too large", 3},
+	{"zoneinfo", "  count: 3\n  count: 999999999999999999999999999\n", "too large", 3},
+	{"zoneinfo", "  count: 3\n  count: 9007199254740992\n", "too large", 3},
+	{"zoneinfo", "  count: 3\n  count: 12", "count: 12: not a number", 3},
+	{"zoneinfo", "  count: 3\n  count:", "count:: not a number", 3},
+	{"zoneinfo", "Node 0, zone DMA\n  unknown 5\n", "zoneinfo: count: is missing", 0},
+	{"vmstat", "nr_zspages 3\nnr_memmap_pages x\n", "vmstat: nr_memmap_pages x: not a number",
+	 3},
+	{"vmstat", "nr_zspages 3\nnr_zspages 4\n", "vmstat: nr_zspages 4: comes twice", 3},
+	{"vmstat", "nr_zspages 3\nnr_memmap_pages 9007199254740992\n", "too large", 3},
+	{"vmstat", "nr_zspages 3\nunknown 4\nnr_memmap_pages 5", "nr_memmap_pages 5: not a number",
+	 3},
+	{"sockstat", "TCP: inuse 1 mem 3\nUDP: inuse 2 mem y\n", "UDP: inuse 2 mem y: not a number",
+	 3},
+	{"sockstat", "TCP: inuse 1 mem 3\nUDP: mem 9007199254740992\n", "too large", 3},
+	{"sockstat", "TCP: inuse 1 mem 3\nUDP: inuse 2 mem 9", "UDP: inuse 2 mem 9: not a number",
+	 3},
+	{"memory.stat v1", "total_rss 3\ntotal_cache z\n",
+	 "memory.stat: total_cache z: not a number", 3},
+	{"memory.stat v1", "total_rss 3\ntotal_rss 4\n", "total_rss 4: comes twice", 3},
+	{"memory.stat v1", "total_rss 3\ntotal_shmem 99999999999999999999\n", "too large", 3},
+	{"memory.stat v1", "total_rss 3\nunknown 1\ntotal_dirty 40", "total_dirty 40: not a number",
+	 3},
+	{"memory.stat v2", "anon 3\nfile z\n", "memory.stat: file z: not a number", 3},
+	{"memory.stat v2", "anon 3\nanon 4\n", "anon 4: comes twice", 3},
+	{"memory.stat v2", "anon 3\nslab_reclaimable 18446744073709551615\n", "too large", 3},
+	{"memory.stat v2", "anon 3\nunknown 1\nkernel_stack 40", "kernel_stack 40: not a number",
+	 3},
+};
+
+static uint64_t parse_bad(const struct bad_line *row, struct parse_notes *notes)
+{
+	struct cgroup_stat stat = {0};
+	struct meminfo info = {0};
+
+	if (strcmp(row->file, "zoneinfo") == 0)
+		return meminfo_parse_pcp(row->text, 4096, notes) / 4096;
+	if (strcmp(row->file, "sockstat") == 0)
+		return meminfo_parse_sockets(row->text, 4096, notes) / 4096;
+	if (strcmp(row->file, "vmstat") == 0) {
+		meminfo_parse_vmstat(row->text, 4096, &info, notes);
+		return info.zspages / 4096;
+	}
+	cgroupfs_parse_stat(row->text, strcmp(row->file, "memory.stat v2") == 0, &stat, notes);
+	return stat.anon;
+}
+
+static void bad_lines_of_each_file(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(bad_lines); i++) {
+		const struct bad_line *row = &bad_lines[i];
+		struct parse_notes notes = {0};
+
+		assert_int_equal(parse_bad(row, &notes), row->used);
+		assert_int_equal(notes.n, 1);
+		if (!strstr(notes.lines[0], row->note))
+			fail_msg("%s \"%s\": %s", row->file, row->text, notes.lines[0]);
+	}
+}
+
+static void write_file(const char *dir, const char *name, const char *text)
+{
+	_cleanup_free_ char *path = xasprintf("%s/%s", dir, name);
+	FILE *f = fopen(path, "we");
+
+	assert_non_null(f);
+	assert_true(fputs(text, f) >= 0);
+	assert_int_equal(fclose(f), 0);
+}
+
+/* Without zoneinfo and vmstat there is still a breakdown, which says what is missing; without meminfo there is none. */
+static void files_that_are_missing(void **state)
+{
+	char dir[] = "/tmp/memdiag-meminfo-XXXXXX";
+	_cleanup_root_ struct root proc = ROOT_INIT;
+	struct parse_notes notes = {0};
+	struct err err = {0};
+	struct meminfo info;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	assert_int_equal(root_open(&proc, dir, NULL), 0);
+	assert_true(meminfo_read(&proc, &info, &notes, &err) < 0);
+	assert_non_null(strstr(err.msg, "meminfo"));
+	write_file(dir, "meminfo", good);
+	memset(&notes, 0, sizeof(notes));
+	assert_int_equal(meminfo_read(&proc, &info, &notes, NULL), 0);
+	assert_int_equal(notes.n, 2);
+	assert_string_equal(notes.lines[0], "zoneinfo: file: cannot be read");
+	assert_string_equal(notes.lines[1], "vmstat: file: cannot be read");
+	assert_int_equal(info.total, 1000 << 10);
+	assert_int_equal(unlinkat(proc.fd, "meminfo", 0), 0);
+	assert_int_equal(rmdir(dir), 0);
+}
+
 static void other_files(void **state)
 {
 	static const char zones[] =
@@ -137,8 +291,6 @@ static void other_files(void **state)
 			&notes),
 		7 * 4096);
 	assert_int_equal(notes.n, 0);
-	assert_int_equal(meminfo_parse_pcp(" count: zz\n count: 3\n", 4096, &notes), 3 * 4096);
-	assert_int_equal(notes.n, 1);
 	cgroupfs_parse_stat("cache 1\nrss 2\ntotal_cache 10\ntotal_rss 20\ntotal_shmem 3\n", false,
 			    &v1, NULL);
 	assert_int_equal(v1.cache, 10);
@@ -147,46 +299,6 @@ static void other_files(void **state)
 	assert_int_equal(v2.anon, 5);
 	assert_int_equal(v2.cache, 6);
 	assert_int_equal(v2.kernel, 7);
-}
-
-static void the_report_names_sources_and_fits(void **state)
-{
-	struct breakdown_row row = {.owner = {.cgroup = (char *)"/kubepods/x",
-					      .ns = (char *)"shop",
-					      .pod = (char *)"api-0",
-					      .container = (char *)"app"},
-				    .stat = {.usage = 250 << 20,
-					     .inactive_file = 100 << 20,
-					     .cache = 150 << 20,
-					     .shmem = 50 << 20,
-					     .limit = 256 << 20}};
-	struct breakdown_facts facts = {.spec = spec_new(), .rows = &row, .n_rows = 1};
-	struct check_result result = {.type = CHECK_MEMORY_BREAKDOWN};
-	_cleanup_tree_ cJSON *check = cJSON_CreateObject();
-	_cleanup_buf_ struct buf out = BUF_INIT(65536);
-	const cJSON *pod, *part;
-	char *rest, *text;
-	int64_t sum = 0;
-
-	(void)state;
-	meminfo_parse(good, &facts.node, &facts.notes);
-	memory_breakdown_judge(&facts, &result);
-	pod = cJSON_GetArrayItem(tree_get(result.result, "pods"), 0);
-	assert_string_equal(tree_str(pod, "pod"), "api-0");
-	assert_int_equal(tree_int_or(pod, "workingSetBytes", 0), 150 << 20);
-	assert_int_equal(tree_int_or(pod, "pageCacheBytes", 0), 100 << 20);
-	cJSON_ArrayForEach (part, tree_get(result.result, "node.lines")) {
-		assert_true(*tree_str_or_empty(part, "source"));
-		sum += tree_int_or(part, "bytes", 0);
-	}
-	assert_int_equal(sum, 1000 << 10);
-	cJSON_AddItemReferenceToObject(check, "memoryBreakdown", result.result);
-	render_breakdown(check, &out);
-	rest = out.data;
-	while ((text = strsep(&rest, "\n")))
-		assert_true(strlen(text) <= 100);
-	spec_free((struct spec *)facts.spec);
-	check_result_done(&result);
 }
 
 static void the_residual_that_is_believed(void **state)
@@ -212,11 +324,13 @@ int main(void)
 		cmocka_unit_test(the_sum_is_exact),
 		cmocka_unit_test(bad_lines_are_named),
 		cmocka_unit_test(the_rest_is_used),
+		cmocka_unit_test(bad_lines_of_each_file),
+		cmocka_unit_test(files_that_are_missing),
+		cmocka_unit_test(swap_cache_and_compressed),
+		cmocka_unit_test(parts_add_up_to_their_line),
 		cmocka_unit_test(other_files),
-		cmocka_unit_test(the_report_names_sources_and_fits),
 		cmocka_unit_test(the_residual_that_is_believed),
 	};
 
-	tree_init();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
