@@ -182,7 +182,7 @@ static size_t rank_of(const int64_t *residuals, size_t n, size_t k)
 	size_t rank = 0;
 
 	for (size_t i = 0; i < n; i++)
-		rank += residuals[i] < residuals[k] || (residuals[i] == residuals[k] && i < k);
+		rank += residuals[i] < residuals[k] || (i < k && residuals[i] == residuals[k]);
 	return rank;
 }
 
