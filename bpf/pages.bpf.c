@@ -15,6 +15,7 @@
 #include "pages_anchor.h"
 #include "pages_chain.h"
 #include "pages_chunk.h"
+#include "pages_group.h"
 #include "pages_memcg.h"
 #include "pages_super.h"
 
@@ -26,7 +27,6 @@ struct pages_run runs[PAGES_RUNS];
 __u32 n_checks;
 struct pages_check checks[PAGES_BATCH];
 struct pages_inode inode;
-struct pages_group group;
 
 /*
  * Adds pages to the run that is open, or opens the next. With none open the record looked at is the table's last, which is
@@ -242,27 +242,5 @@ int pages_inode(BPF_CTX)
 	}
 	inode.valid = mapping_inode(inode.mapping) == inode.inode &&
 		      compat_inode_dentry(inode.inode) == inode.dentry;
-	return 0;
-}
-
-/* --- memory cgroups -------------------------------------------------------------------------------------------------- */
-
-SEC("raw_tp")
-int pages_group(BPF_CTX)
-{
-	struct mem_cgroup *memcg = memcg_of(group.address, memcg_subsystem());
-	struct kernfs_node *kn;
-
-	group.memcg = (__u64)memcg;
-	group.objcg = group.memcg != group.address;
-	chain.n = 0;
-	chain.done = 0;
-	if (!memcg)
-		return 0;
-	kn = BPF_CORE_READ(memcg, css.cgroup, kn);
-	group.id = BPF_CORE_READ(kn, id);
-	group.online = !!(BPF_CORE_READ(memcg, css.flags) & COMPAT_CSS_ONLINE);
-	chain.cur = (__u64)kn;
-	kernfs_walk();
 	return 0;
 }

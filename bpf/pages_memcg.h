@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * Part of pages.bpf.c: the memory cgroup behind what a page points to, and whether the scan is to log its pages.
+ * Part of pages.bpf.c: whether the scan is to log the pages of a memory cgroup.
  *
  * Pages of one memory cgroup follow each other in memory, so most of them have the answer of the page before. For the
  * others a table of verdicts knows nearly every memory cgroup after its first page; only then is the kernel's own memory
@@ -11,36 +11,11 @@
 
 #include "compat.h"
 #include "pages.h"
+#include "pages_group.h"
 
 /* Set before the load: without a filter the verifier drops the code of it. */
 const volatile bool filter_on = false;
 struct pages_filter filter; /* see pages.h */
-
-static __always_inline struct cgroup_subsys *memcg_subsystem(void)
-{
-	struct cgroup_subsys_state *css = compat_memory_css();
-
-	return css ? BPF_CORE_READ(css, ss) : NULL;
-}
-
-/* Whether css is one of the memory controller. */
-static __always_inline bool is_memcg(struct mem_cgroup *memcg, struct cgroup_subsys *memory)
-{
-	return memory && BPF_CORE_READ(memcg, css.ss) == memory;
-}
-
-/* NULL: the address is of neither a memcg nor an objcg (any more). */
-static __always_inline struct mem_cgroup *memcg_of(__u64 address, struct cgroup_subsys *memory)
-{
-	struct mem_cgroup *memcg = (void *)address;
-	struct obj_cgroup *objcg = (void *)address;
-
-	if (is_memcg(memcg, memory))
-		return memcg;
-	/* 2026: pages point to an obj_cgroup, so that removing a cgroup can move them to its parent. */
-	memcg = BPF_CORE_READ(objcg, memcg);
-	return is_memcg(memcg, memory) ? memcg : NULL;
-}
 
 /* One halving of the search for filter.id. All state is global: the verifier sees one step, not 4096 ways through twelve. */
 __attribute__((noinline)) int filter_step(__u32 step)

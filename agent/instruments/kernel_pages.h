@@ -22,9 +22,10 @@
  * these four - VmallocUsed - Percpu == the breakdown's residual.
  */
 enum kernel_pages_class {
-	KERNEL_PAGES_FREE,	 /* in the buddy allocator (MemFree) */
-	KERNEL_PAGES_PCP,	 /* free, on a list of a CPU (zoneinfo's count) */
-	KERNEL_PAGES_USER,	 /* page cache, shared memory, anonymous */
+	KERNEL_PAGES_FREE, /* in the buddy allocator, or never touched since boot (MemFree) */
+	KERNEL_PAGES_PCP,  /* free, on a list of a CPU (zoneinfo's count) */
+	KERNEL_PAGES_ANON, /* anonymous, also what is left of a huge page whose other parts are unmapped */
+	KERNEL_PAGES_FILE,	 /* page cache and shared memory */
 	KERNEL_PAGES_SLAB,	 /* with KMALLOC: meminfo's Slab */
 	KERNEL_PAGES_KMALLOC,	 /* kmalloc() above two pages (since 6.14; before: COMPOUND) */
 	KERNEL_PAGES_TABLE,	 /* page tables */
@@ -58,6 +59,7 @@ struct kernel_pages_snapshot {
 	/* How it went. */
 	unsigned int coverage_permille; /* < 1000: the CPU budget ran out */
 	uint64_t pfns;			/* page frames looked at */
+	uint64_t torn_bytes; /* in no class: what the page belonged to changed while it was read */
 	uint64_t skipped_chunks; /* chunks of struct page that could not be read (memory holes) */
 	uint64_t duration_ns, cpu_ns;	     /* whole instrument, cpu of this thread */
 	uint64_t bpf_calls, bpf_max_call_ns; /* CPU time of the longest single BPF call */
