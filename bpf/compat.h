@@ -130,6 +130,24 @@ enum pagetype___bits {
 	PG_zsmalloc___bit = 0,
 };
 
+struct slab {
+	struct kmem_cache *slab_cache;
+	void *freelist;
+};
+
+/* Before 5.17 (d122019bf061 "mm: Split slab into its own type"). */
+struct page___slab {
+	struct kmem_cache *slab_cache;
+	void *freelist;
+};
+
+/* SLUB's. SLAB, gone since 6.8 (16a1d968358a), has no red_left_pad. */
+struct kmem_cache {
+	unsigned int size;
+	unsigned int red_left_pad;
+	const char *name;
+};
+
 struct xarray {
 	void *xa_head;
 };
@@ -144,12 +162,43 @@ struct file_system_type {
 };
 
 struct super_block {
+	struct list_head s_list;
 	__u32 s_dev;
 	struct file_system_type *s_type;
 	unsigned long s_flags;
 	unsigned long s_magic;
 	struct dentry *s_root;
+	struct list_head s_inodes;
 	char s_id[32];
+};
+
+/* i_state is a number up to 6.17, then an enumeration, then (7.0) a structure with one member; its bits moved meanwhile. */
+struct inode___long {
+	unsigned long i_state;
+};
+
+struct inode___int {
+	unsigned int i_state;
+};
+
+enum inode_state_flags_t {
+	I_CLEAR___t = 0,
+};
+
+struct inode___enum {
+	enum inode_state_flags_t i_state;
+};
+
+enum inode_state_flags_enum {
+	I_CLEAR___enum = 0,
+};
+
+struct inode_state_flags {
+	enum inode_state_flags_enum __state;
+};
+
+struct inode___struct {
+	struct inode_state_flags i_state;
 };
 
 struct inode {
@@ -159,20 +208,42 @@ struct inode {
 	__u32 i_rdev;
 	__s64 i_size;
 	__u32 i_generation;
+	struct list_head i_sb_list;
 	struct hlist_head i_dentry;
 	struct address_space i_data;
 };
 
 struct qstr {
+	__u32 len;
 	const unsigned char *name;
+};
+
+struct lockref {
+	int count;
 };
 
 struct dentry {
 	struct dentry *d_parent;
 	struct qstr d_name;
+	struct inode *d_inode;
+	struct super_block *d_sb;
+	struct lockref d_lockref;
 	union {
 		struct hlist_node d_alias;
 	} d_u;
+};
+
+/* Where a short name is; a union with words in it since 6.15 (58cf9c383c5c). */
+struct dentry___iname {
+	unsigned char d_iname[1];
+};
+
+union shortname_store {
+	unsigned char string[1];
+};
+
+struct dentry___shortname {
+	union shortname_store d_shortname;
 };
 
 /* 2026: the union's name is going away. */
@@ -237,8 +308,17 @@ struct css_set {
 	struct cgroup_subsys_state *subsys[1];
 };
 
+struct path {
+	struct dentry *dentry;
+};
+
+struct fs_struct {
+	struct path root;
+};
+
 struct task_struct {
 	struct files_struct *files;
+	struct fs_struct *fs;
 	struct css_set *cgroups;
 };
 
@@ -470,6 +550,26 @@ static __always_inline bool compat_page_is_kmem(const char *p, __u32 type)
 #define compat_page_refcount(p) \
 	(*(const __u32 *)((p) + bpf_core_field_offset(struct page, _refcount)))
 
+/* The kmem_cache of a slab; 0: unknown. */
+static __always_inline __u64 compat_page_slab_cache(const char *p)
+{
+	if (bpf_core_field_exists(struct slab, slab_cache))
+		return COMPAT_LOAD(__u64, p, slab, slab_cache);
+	if (bpf_core_field_exists(struct page___slab, slab_cache))
+		return COMPAT_LOAD(__u64, p, page___slab, slab_cache);
+	return 0;
+}
+
+/* The first free object of a slab, whose address is plain even where those inside objects are mangled; 0: none. */
+static __always_inline __u64 compat_page_freelist(const char *p)
+{
+	if (bpf_core_field_exists(struct slab, freelist))
+		return COMPAT_LOAD(__u64, p, slab, freelist);
+	if (bpf_core_field_exists(struct page___slab, freelist))
+		return COMPAT_LOAD(__u64, p, page___slab, freelist);
+	return 0;
+}
+
 /* --- everything else, by address ------------------------------------------------------------------------------------- */
 
 static __always_inline struct kernfs_node *compat_kernfs_parent(struct kernfs_node *kn)
@@ -509,6 +609,39 @@ static __always_inline __u64 compat_inode_dentry(__u64 inode)
 	if (bpf_core_field_exists(struct dentry___flat, d_alias))
 		return node - bpf_core_field_offset(struct dentry___flat, d_alias);
 	return node - bpf_core_field_offset(struct dentry, d_u.d_alias);
+}
+
+/* Offsets, 0: unknown. */
+static __always_inline __u32 compat_dentry_short_name(void)
+{
+	if (bpf_core_field_exists(struct dentry___shortname, d_shortname))
+		return bpf_core_field_offset(struct dentry___shortname, d_shortname);
+	if (bpf_core_field_exists(struct dentry___iname, d_iname))
+		return bpf_core_field_offset(struct dentry___iname, d_iname);
+	return 0;
+}
+
+static __always_inline __u32 compat_inode_state_at(void)
+{
+	if (bpf_core_field_exists(struct inode___long, i_state))
+		return bpf_core_field_offset(struct inode___long, i_state);
+	if (bpf_core_field_exists(struct inode___int, i_state))
+		return bpf_core_field_offset(struct inode___int, i_state);
+	if (bpf_core_field_exists(struct inode___enum, i_state))
+		return bpf_core_field_offset(struct inode___enum, i_state);
+	if (bpf_core_field_exists(struct inode___struct, i_state))
+		return bpf_core_field_offset(struct inode___struct, i_state);
+	return 0;
+}
+
+/* I_CLEAR: set when an inode is torn down. A macro of this value up to 6.17. */
+static __always_inline __u32 compat_inode_clear(void)
+{
+	if (bpf_core_enum_value_exists(enum inode_state_flags_t, I_CLEAR___t))
+		return bpf_core_enum_value(enum inode_state_flags_t, I_CLEAR___t);
+	if (bpf_core_enum_value_exists(enum inode_state_flags_enum, I_CLEAR___enum))
+		return bpf_core_enum_value(enum inode_state_flags_enum, I_CLEAR___enum);
+	return 64;
 }
 
 #endif

@@ -107,7 +107,7 @@ struct pages_super {
 	__u64 flags;
 	__u64 root; /* dentry */
 	__u32 dev;
-	__u32 pad;
+	__u32 valid; /* its root is of this superblock */
 	char type[32];
 	char id[32];
 };

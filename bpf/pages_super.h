@@ -18,6 +18,7 @@ int pages_super(BPF_CTX)
 	super.flags = BPF_CORE_READ(sb, s_flags);
 	super.root = (__u64)BPF_CORE_READ(sb, s_root);
 	super.dev = BPF_CORE_READ(sb, s_dev);
+	super.valid = BPF_CORE_READ(sb, s_root, d_sb) == sb;
 	bpf_probe_read_kernel_str(super.type, sizeof(super.type), type);
 	bpf_probe_read_kernel_str(super.id, sizeof(super.id),
 				  (const char *)sb +
