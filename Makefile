@@ -46,6 +46,8 @@ BPF_CFLAGS := -g -O2 -target bpf -mcpu=v2 -D__TARGET_ARCH_$(ARCH) -Ibpf -Wall -W
 
 BPF_SRCS  := $(wildcard bpf/*.bpf.c)
 SKELS     := $(BPF_SRCS:bpf/%.bpf.c=build/bpf/%.skel.h)
+TEST_BPF  := $(sort $(wildcard tests/bpf/*.bpf.c))
+TEST_SKELS := $(TEST_BPF:%.bpf.c=build/%.skel.h)
 SRCS      := $(sort $(wildcard agent/*/*.c))
 MAIN      := agent/main.c
 PROTOS    := $(wildcard agent/*/*.proto)
@@ -134,6 +136,15 @@ build/bpf/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/*.h)
 build/bpf/%.skel.h: build/bpf/%.bpf.o
 	$(call say,SKEL,$@)$(BPFTOOL) gen skeleton $< name $(subst -,_,$*)_bpf > $@
 
+# BPF that plants what is to be found, or is a truth to compare with: for tests alone.
+build/tests/bpf/%.bpf.o: tests/bpf/%.bpf.c $(wildcard bpf/*.h)
+	@mkdir -p $(@D)
+	$(call say,BPF,$@)$(CLANG) $(BPF_CFLAGS) -c $< -o $@
+
+build/tests/bpf/%.skel.h: build/tests/bpf/%.bpf.o
+	$(call say,SKEL,$@)$(BPFTOOL) gen skeleton $< name test_$(subst -,_,$*)_bpf > $@
+.SECONDARY: $(TEST_SKELS) $(TEST_SKELS:.skel.h=.bpf.o)
+
 # Made once, not again after each use.
 .SECONDARY: $(SKELS) $(BPF_SRCS:bpf/%.bpf.c=build/bpf/%.bpf.o)
 
@@ -148,7 +159,8 @@ $(O)/%.o: %.c $(O)/flags | $(SKELS) $(GEN_SRCS:.c=.h)
 	@mkdir -p $(@D)
 	$(call say,CC,$@)$(CC) $(CPPFLAGS) $(CFLAGS_ALL) -MMD -MP -c $< -o $@
 
-$(O)/tests/%.o: CPPFLAGS += -Itests
+$(O)/tests/%.o: CPPFLAGS += -Itests -Ibuild/tests/bpf
+$(TEST_BINS:%=%.o) $(BENCH_BINS:%=%.o): | $(TEST_SKELS)
 
 $(O)/memdiag: $(O)/agent/main.o $(OBJS)
 	$(call say,LD,$@)$(CC) $(LDFLAGS_ALL) $^ $(LDLIBS_ALL) -o $@

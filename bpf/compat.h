@@ -28,8 +28,26 @@ typedef _Bool bool;
 #define false 0
 #define NULL ((void *)0)
 
+/* Of the BPF system call's ABI, what we use: linux/bpf.h wants headers of a target that clang's bpf has not. */
+enum {
+	BPF_MAP_TYPE_HASH = 1,
+	BPF_MAP_TYPE_ARRAY = 2,
+	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
+	BPF_MAP_TYPE_RINGBUF = 27,
+	BPF_MAP_TYPE_TASK_STORAGE = 29,
+};
+enum {
+	BPF_NOEXIST = 1,		    /* of bpf_map_update_elem() */
+	BPF_F_NO_PREALLOC = 1,		    /* of maps */
+	BPF_LOCAL_STORAGE_GET_F_CREATE = 1, /* of bpf_task_storage_get() */
+};
+
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_core_read.h>
+#include <bpf/bpf_tracing.h>
+
+/* BPF_PROG() of libbpf makes parameters of which a program need not use all. */
+#pragma clang diagnostic ignored "-Wunused-parameter"
 
 /* The context parameter of a program that does not use it. */
 #define BPF_CTX void *ctx __attribute__((unused))
@@ -316,10 +334,52 @@ struct fs_struct {
 	struct path root;
 };
 
+struct sched_info {
+	unsigned long pcount;
+	unsigned long long run_delay;
+	unsigned long long last_arrival;
+	unsigned long long last_queued;
+};
+
+struct rq {
+	__u64 clock;
+};
+
+struct cfs_rq {
+	struct rq *rq;
+};
+
+/* For how long it was throttled: on the run queue's clock since 6.6 (677ea015f231), */
+struct cfs_rq___self {
+	__u64 throttled_clock_self_time;
+};
+
+/* on the load tracking's since 5.19 (64eaf50731ac), which differs where a CPU is slower than the fastest, */
+struct cfs_rq___pelt {
+	__u64 throttled_clock_pelt_time;
+};
+
+/* and on the tasks' clock before. Without bandwidth control none of them. */
+struct cfs_rq___task {
+	__u64 throttled_clock_task_time;
+};
+
+struct sched_entity {
+	struct cfs_rq *cfs_rq;
+};
+
 struct task_struct {
+	int pid, tgid;
+	char comm[16];
+	struct sched_entity se;
+	struct sched_info sched_info;
 	struct files_struct *files;
 	struct fs_struct *fs;
 	struct css_set *cgroups;
+};
+
+struct bpf_iter__task {
+	struct task_struct *task;
 };
 
 enum cgroup_subsys_id {
@@ -581,10 +641,9 @@ static __always_inline struct kernfs_node *compat_kernfs_parent(struct kernfs_no
 	return BPF_CORE_READ(kn, parent);
 }
 
-/* current's state in the memory controller; NULL when the kernel is built without. Works on cgroup v1 and v2. */
-static __always_inline struct cgroup_subsys_state *compat_memory_css(void)
+/* A task's state in the memory controller; NULL when the kernel is built without. Works on cgroup v1 and v2. */
+static __always_inline struct cgroup_subsys_state *compat_task_memory_css(struct task_struct *task)
 {
-	struct task_struct *task = (void *)bpf_get_current_task();
 	struct cgroup_subsys_state *css = NULL;
 	struct css_set *set;
 	__u64 at;
@@ -596,6 +655,33 @@ static __always_inline struct cgroup_subsys_state *compat_memory_css(void)
 	     8 * bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id___any);
 	compat_read(css, at);
 	return css;
+}
+
+static __always_inline struct cgroup_subsys_state *compat_memory_css(void)
+{
+	return compat_task_memory_css((void *)bpf_get_current_task());
+}
+
+/* The kernfs id of a task's memory cgroup: st_ino of its directory. 0: unknown. */
+static __always_inline __u64 compat_task_memory_cgroup(struct task_struct *task)
+{
+	return BPF_CORE_READ(compat_task_memory_css(task), cgroup, kn, id);
+}
+
+/* Nanoseconds that a run queue of a CPU and cgroup was throttled so far; 0 where the kernel does not tell. */
+static __always_inline __u64 compat_throttled_clock(struct cfs_rq *cfs_rq)
+{
+	struct cfs_rq___self *self = (void *)cfs_rq;
+	struct cfs_rq___pelt *pelt = (void *)cfs_rq;
+	struct cfs_rq___task *task = (void *)cfs_rq;
+
+	if (bpf_core_field_exists(self->throttled_clock_self_time))
+		return self->throttled_clock_self_time;
+	if (bpf_core_field_exists(pelt->throttled_clock_pelt_time))
+		return pelt->throttled_clock_pelt_time;
+	if (bpf_core_field_exists(task->throttled_clock_task_time))
+		return task->throttled_clock_task_time;
+	return 0;
 }
 
 /* The dentry that an inode's i_dentry list begins with; 0: none. */

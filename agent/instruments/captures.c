@@ -5,9 +5,12 @@
 #include <pthread.h>
 
 #include "base/mem.h"
+#include "instruments/runqueue.h"
 
 /* The table of instruments; NULL: none yet. */
-static const struct capture_ops *const all_ops[CAPTURES] = {0};
+static const struct capture_ops *const all_ops[CAPTURES] = {
+	[CAPTURE_RUN_QUEUE] = &runqueue_capture,
+};
 
 struct captures {
 	const struct host *host;

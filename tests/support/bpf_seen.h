@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Which BPF programs the kernel has, as bpftool would list them. */
+#ifndef MEMDIAG_TESTS_BPF_SEEN_H
+#define MEMDIAG_TESTS_BPF_SEEN_H
+
+#include <stddef.h>
+
+/* How many loaded programs have one of these names (the kernel keeps 15 bytes); the list ends with NULL. */
+size_t bpf_seen(const char *const *names);
+/* The same, but waits up to 5 s for there to be none: links are freed behind the kernel's grace periods. */
+size_t bpf_seen_after(const char *const *names);
+
+#endif
