@@ -10,15 +10,14 @@
 #include "checks/memory_breakdown.h"
 #include "checks/page_cache.h"
 #include "checks/shared_memory.h"
+#include "checks/slab_cache.h"
 #include "instruments/pages.h"
 
 const char *const check_state_names[] = {"Complete", "Truncated", "Skipped", "Failed"};
 
 static const struct check *const checks[] = {
-	&check_memory_breakdown,
-	&check_page_cache,
-	&check_shared_memory,
-	&check_cgroup_leak,
+	&check_memory_breakdown, &check_page_cache, &check_shared_memory,
+	&check_cgroup_leak,	 &check_slab_cache,
 };
 
 const struct check *check_find(enum check_type type)

@@ -67,6 +67,15 @@ static int select_cgroups(struct sources *sources, uint64_t **ret, size_t *ret_n
 	return 0;
 }
 
+uint64_t sources_budget_left(const struct sources *sources)
+{
+	uint64_t budget = sources->opts.cpu_budget_ns, spent = sources->cpu_spent_ns;
+
+	if (budget == 0)
+		return 0;
+	return budget > spent ? budget - spent : 1;
+}
+
 /* Only what is charged to these; n 0: everything. */
 static int scan(struct sources *sources, const uint64_t *ids, size_t n, struct pages_snapshot **ret,
 		struct err *err)
@@ -75,15 +84,12 @@ static int scan(struct sources *sources, const uint64_t *ids, size_t n, struct p
 		.top = sources->opts.top,
 		.memcg_ids = ids,
 		.n_memcg_ids = n,
+		.cpu_budget_ns = sources_budget_left(sources),
 		.progress = sources->opts.progress ? on_pages_progress : NULL,
 		.arg = sources,
 	};
 	int r;
 
-	if (sources->opts.cpu_budget_ns > sources->cpu_spent_ns)
-		opts.cpu_budget_ns = sources->opts.cpu_budget_ns - sources->cpu_spent_ns;
-	else if (sources->opts.cpu_budget_ns > 0)
-		opts.cpu_budget_ns = 1;
 	r = pages_scan(&sources->opts.host->proc, &opts, ret, err);
 	if (r == 0)
 		sources->cpu_spent_ns += (*ret)->cpu_ns;

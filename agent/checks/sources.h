@@ -65,6 +65,8 @@ int sources_pages(struct sources *sources, const struct pages_snapshot **ret, st
  */
 int sources_pages_of(struct sources *sources, const uint64_t *ids, size_t n,
 		     const struct pages_snapshot **ret, struct err *err);
+/* CPU time that scans of this run may still take, at least 1; 0: there is no budget. */
+uint64_t sources_budget_left(const struct sources *sources);
 /* Whether the spec's target means this cgroup's pod; true for all when it names none. */
 bool sources_means_pod(const struct spec *spec, const struct pod_cgroup *item);
 int sources_pods(struct sources *sources, const struct pods **ret, struct err *err);

@@ -23,6 +23,11 @@ enum hint_condition {
 	HINT_SHMEM_FILE = 1 << 9,   /* the largest file is a tmpfs's, and has a path */
 	HINT_CONTROLLER = 1 << 10,  /* kind and name of the pods' controller are known */
 	HINT_CACHE_PINS = 1 << 11,  /* cache of files is what pins, or some of it */
+
+	HINT_SLAB_RECLAIM = 1 << 16,	/* a container has much slab, and memory.reclaim */
+	HINT_NODE_SLAB = 1 << 17,	/* none has: only the node as a whole can be asked */
+	HINT_DENTRY_NEGATIVE = 1 << 18, /* sysctl fs.dentry-negative is there and off */
+	HINT_ALLOCINFO = 1 << 19,	/* /proc/allocinfo is there */
 };
 
 enum { HINT_MAX_VARS = 16 };

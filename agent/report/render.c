@@ -74,12 +74,14 @@ static char *file_cell(const cJSON *row)
 
 static char *cell(const struct column *column, const cJSON *row)
 {
-	uint64_t v = (uint64_t)tree_int_or(row, column->key ? column->key : "", 0);
+	int64_t number = tree_int_or(row, column->key ? column->key : "", 0);
+	uint64_t v = (uint64_t)number;
 	char text[NUM_TEXT_MAX];
 
 	switch (column->kind) {
 	case COLUMN_BYTES:
-		return xstrdup(num_format_bytes(v, text));
+		return number < 0 ? xasprintf("-%s", num_format_bytes(0 - v, text))
+				  : xstrdup(num_format_bytes(v, text));
 	case COLUMN_NUMBER:
 		return xasprintf("%" PRIu64, v);
 	case COLUMN_MICROS:

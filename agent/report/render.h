@@ -15,7 +15,7 @@
 enum { RENDER_WIDTH = 100 };
 
 enum column_kind {
-	COLUMN_BYTES, /* 228Mi */
+	COLUMN_BYTES, /* 228Mi, -8Ki */
 	COLUMN_NUMBER,
 	COLUMN_MICROS, /* 34ms */
 	COLUMN_TEXT,   /* takes what width is left, shortened in its middle */

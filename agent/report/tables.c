@@ -57,6 +57,32 @@ static const struct column wait_columns[] = {
 	{"CONTAINER OR CGROUP", NULL, COLUMN_OWNER, 0},
 };
 
+static const struct column slab_columns[] = {
+	{"MEMORY", "bytes", COLUMN_BYTES, 7},	   {"GROWN", "grownBytes", COLUMN_BYTES, 7},
+	{"OBJECTS", "objects", COLUMN_NUMBER, 10}, {"IN USE", "activeObjects", COLUMN_NUMBER, 10},
+	{"CACHE", "name", COLUMN_TEXT, 0},
+};
+
+static const struct column dentry_columns[] = {
+	{"NAMES", "entries", COLUMN_NUMBER, 10}, {"MISSING", "negative", COLUMN_NUMBER, 10},
+	{"MEMORY", "bytes", COLUMN_BYTES, 7},	 {"TYPE", "filesystem", COLUMN_TEXT, 8},
+	{"DIRECTORY", "path", COLUMN_TEXT, 0},
+};
+
+static const struct column filesystem_columns[] = {
+	{"MEMORY", "bytes", COLUMN_BYTES, 7},	      {"NAMES", "dentries", COLUMN_NUMBER, 10},
+	{"MISSING", "negative", COLUMN_NUMBER, 10},   {"INODES", "inodes", COLUMN_NUMBER, 10},
+	{"TYPE", "filesystem", COLUMN_TEXT, 8},	      {"SOURCE", "source", COLUMN_TEXT, 12},
+	{"MOUNTED AT", "mountPoint", COLUMN_TEXT, 0},
+};
+
+static const struct column slab_container_columns[] = {
+	{"MEMORY", "bytes", COLUMN_BYTES, 7},
+	{"RECLAIM", "reclaimableBytes", COLUMN_BYTES, 7},
+	{"KERNEL", "kernelBytes", COLUMN_BYTES, 7},
+	{"CONTAINER OR UNIT", NULL, COLUMN_OWNER, 0},
+};
+
 const struct table tables[] = {
 	{"PageCache", "pageCache.files", "Largest files in the page cache", file_columns,
 	 ARRAY_SIZE(file_columns)},
@@ -79,6 +105,14 @@ const struct table tables[] = {
 	 ARRAY_SIZE(cause_columns)},
 	{"CompactionLatency", "compactionLatency.containers", "Who waited for compaction",
 	 wait_columns, ARRAY_SIZE(wait_columns)},
+	{"SlabCache", "slabCache.caches", "Largest slab caches", slab_columns,
+	 ARRAY_SIZE(slab_columns)},
+	{"SlabCache", "slabCache.dentries.directories", "Directories with most cached names",
+	 dentry_columns, ARRAY_SIZE(dentry_columns)},
+	{"SlabCache", "slabCache.filesystems", "Filesystems by names and inodes",
+	 filesystem_columns, ARRAY_SIZE(filesystem_columns)},
+	{"SlabCache", "slabCache.containers", "Containers and units charged for kernel objects",
+	 slab_container_columns, ARRAY_SIZE(slab_container_columns)},
 };
 const size_t n_tables = ARRAY_SIZE(tables);
 
@@ -99,5 +133,10 @@ const struct total totals[] = {
 	{"CgroupLeak", "cgroupLeak.dying", "removed but pinned", false},
 	{"CgroupLeak", "cgroupLeak.dyingBytes", "charged to these", true},
 	{"CgroupLeak", "cgroupLeak.kernelBytes", "of kernel memory for these (estimate)", true},
+	{"SlabCache", "slabCache.reclaimableBytes", "reclaimable", true},
+	{"SlabCache", "slabCache.unreclaimableBytes", "not reclaimable", true},
+	{"SlabCache", "slabCache.dentries.total", "names", false},
+	{"SlabCache", "slabCache.dentries.negative", "of files that do not exist", false},
+	{"SlabCache", "slabCache.dentries.inodes", "inodes", false},
 };
 const size_t n_totals = ARRAY_SIZE(totals);

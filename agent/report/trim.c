@@ -53,9 +53,15 @@ static cJSON *longest_list(cJSON *tree)
 	cJSON_ArrayForEach (check, cJSON_GetObjectItemCaseSensitive(tree, "checks")) {
 		cJSON_ArrayForEach (result, check) {
 			cJSON_ArrayForEach (list, result) {
-				if (cJSON_IsArray(list) &&
-				    (!best || cJSON_GetArraySize(list) > cJSON_GetArraySize(best)))
-					best = list;
+				/* slabCache.dentries has its own, whose rows hold paths. */
+				cJSON *rows = cJSON_IsArray(list)
+						      ? list
+						      : cJSON_GetObjectItemCaseSensitive(
+								list, "directories");
+
+				if (cJSON_IsArray(rows) &&
+				    (!best || cJSON_GetArraySize(rows) > cJSON_GetArraySize(best)))
+					best = rows;
 			}
 		}
 	}

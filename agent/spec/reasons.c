@@ -68,6 +68,44 @@ static const struct reason reasons[] = {
 		.warning = {THRESHOLD_PERMILLE, 20},
 		.critical = {THRESHOLD_PERMILLE, 100},
 	},
+	/*
+	 * Names and inodes can be reclaimed, but only by walking long lists under locks: as much as shared memory may be. A
+	 * million negative dentries take some 190 MiB and are far more than any working set asks for twice; with ten millions
+	 * in one directory, removing or listing it holds its lock for seconds.
+	 */
+	{
+		.name = "DentryCacheHigh",
+		.units = THRESHOLD_PERMILLE | THRESHOLD_BYTES,
+		.of = "the node's memory, by cached names of files and their inodes",
+		.warning = {THRESHOLD_PERMILLE, 100},
+		.critical = {THRESHOLD_PERMILLE, 250},
+	},
+	{
+		.name = "NegativeDentries",
+		.units = THRESHOLD_COUNT,
+		.of = "cached names of files that do not exist",
+		.warning = {THRESHOLD_COUNT, 1000000},
+		.critical = {THRESHOLD_COUNT, 10000000},
+	},
+	/*
+	 * Within the window. A walk of a large tree adds some hundred MiB of names and inodes to a node, and they go under
+	 * pressure: a share of the node. What cannot be reclaimed is lost until its owner gives it back, on a large node as
+	 * on a small one: bytes. A pod that starts takes a few MiB.
+	 */
+	{
+		.name = "SlabGrowth",
+		.units = THRESHOLD_PERMILLE | THRESHOLD_BYTES,
+		.of = "the node's memory, by growth of reclaimable kernel objects in the window",
+		.warning = {THRESHOLD_PERMILLE, 50},
+		.critical = {THRESHOLD_PERMILLE, 150},
+	},
+	{
+		.name = "SlabUnreclaimableGrowth",
+		.units = THRESHOLD_PERMILLE | THRESHOLD_BYTES,
+		.of = "the node's memory, by growth of unreclaimable kernel objects in the window",
+		.warning = {THRESHOLD_BYTES, 32 << 20},
+		.critical = {THRESHOLD_BYTES, 256 << 20},
+	},
 };
 
 const struct reason *reason_find(const char *name)
@@ -83,7 +121,8 @@ const char *reason_names(void)
 {
 	return "PageCacheHigh, SharedMemoryHigh, CgroupLeak, LimitReclaimStalls, "
 	       "GlobalReclaimStalls, "
-	       "HighReclaimStalls, CompactionStalls";
+	       "HighReclaimStalls, CompactionStalls, DentryCacheHigh, NegativeDentries, "
+	       "SlabGrowth, SlabUnreclaimableGrowth";
 }
 
 int threshold_parse(const char *text, struct threshold_value *ret)

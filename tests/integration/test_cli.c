@@ -171,7 +171,7 @@ static void exit_codes(void **state)
 {
 	static const char strict[] =
 		"apiVersion: memdiag.io/v1alpha1\nkind: MemoryDiagnosis\nspec:\n"
-		"  thresholds: [{reason: PageCacheHigh, critical: 4Ki}]\n";
+		"  window: 1s\n  thresholds: [{reason: PageCacheHigh, critical: 4Ki}]\n";
 	_cleanup_buf_ struct buf out = BUF_INIT(16 << 20);
 	_cleanup_free_ char *fail_on = xasprintf("run -f %s/strict --fail-on critical", dir);
 	_cleanup_free_ char *without = xasprintf("run -f %s/strict", dir);
@@ -183,13 +183,54 @@ static void exit_codes(void **state)
 	assert_non_null(strstr(out.data, "$ "));
 	assert_int_equal(run(without, false, &out), 0);
 	/* A check that this version lacks is Skipped; when none worked, the run has failed. */
-	assert_int_equal(run("run --check SlabCache", false, &out), 1);
-	assert_int_equal(run("run --check SlabCache --check PageCache", false, &out), 0);
+	assert_int_equal(run("run --check SchedulingStall", false, &out), 1);
+	assert_int_equal(run("run --check SchedulingStall --check PageCache", false, &out), 0);
 	assert_int_equal(run("run --help", false, &out), 0);
 	assert_int_equal(run("checks", false, &out), 0);
 	assert_non_null(strstr(out.data, "RunQueueLatency"));
 	assert_int_equal(run("version", false, &out), 0);
 	assert_int_equal(run("", false, &out), 2);
+}
+
+/* Names of files that do not exist, planted while it runs: the report names their directory, with what to do. */
+static void slab_cache_names_the_directory(void **state)
+{
+	static const char spec[] =
+		"apiVersion: memdiag.io/v1alpha1\nkind: MemoryDiagnosis\nspec:\n"
+		"  window: 1s\n  checks: [{type: SlabCache}]\n"
+		"  thresholds: [{reason: NegativeDentries, critical: \"40000\"}]\n";
+	_cleanup_free_ char *command = xasprintf("run -f %s/slab -o json", dir);
+	_cleanup_buf_ struct buf out = BUF_INIT(16 << 20);
+	_cleanup_tree_ cJSON *report = NULL;
+	const cJSON *check, *row, *found = NULL, *finding;
+	char path[256], disk[] = "/var/tmp/memdiag-cli-XXXXXX"; /* a tmpfs keeps no such names */
+
+	(void)state;
+	assert_non_null(mkdtemp(disk));
+	write_file("slab", spec, sizeof(spec) - 1);
+	for (int i = 0; i < 50000; i++) {
+		(void)snprintf(path, sizeof(path), "%s/missing-%d", disk, i);
+		assert_int_equal(access(path, F_OK), -1);
+	}
+	assert_int_equal(run(command, false, &out), 0);
+	assert_int_equal(rmdir(disk), 0);
+	assert_int_equal(tree_parse_json(out.data, out.len, &report, NULL), 0);
+	check = cJSON_GetArrayItem(tree_get(report, "checks"), 0);
+	assert_string_equal(tree_str_or_empty(check, "type"), "SlabCache");
+	assert_string_equal(tree_str_or_empty(check, "state"), "Complete");
+	assert_string_equal(tree_str_or_empty(check, "method"), "bpf-slab-walk");
+	assert_true(cJSON_GetArraySize(tree_get(check, "slabCache.caches")) > 5);
+	cJSON_ArrayForEach (row, tree_get(check, "slabCache.dentries.directories")) {
+		if (strcmp(tree_str_or_empty(row, "path"), disk) == 0)
+			found = row;
+	}
+	assert_non_null(found);
+	assert_in_range(tree_int_or(found, "negative", 0), 49000, 50100);
+	finding = cJSON_GetArrayItem(tree_get(report, "findings"), 0);
+	assert_string_equal(tree_str_or_empty(finding, "reason"), "NegativeDentries");
+	assert_string_equal(tree_str_or_empty(finding, "id"), "NegativeDentries/node");
+	assert_non_null(strstr(out.data, "grep -F "));
+	assert_non_null(strstr(out.data, "echo 2 > /proc/sys/vm/drop_caches"));
 }
 
 /* Without privileges nothing is tried, and the report says what is missing. */
@@ -235,6 +276,7 @@ int main(void)
 		cmocka_unit_test(hostile_names_keep_json_valid),
 		cmocka_unit_test(yaml_says_what_json_says),
 		cmocka_unit_test(exit_codes),
+		cmocka_unit_test(slab_cache_names_the_directory),
 		cmocka_unit_test(missing_privileges_are_named),
 	};
 
