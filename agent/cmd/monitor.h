@@ -29,7 +29,7 @@ int monitor_open(struct monitor *monitor, const struct monitor_args *args, const
 		 struct err *err);
 void monitor_close(struct monitor *monitor);
 
-enum { MONITOR_OPT_ADDRESS = 768, MONITOR_OPT_MAX_SERIES, MONITOR_OPT_COMPAT_SYSOM };
+enum { MONITOR_OPT_ADDRESS = 1024, MONITOR_OPT_MAX_SERIES, MONITOR_OPT_COMPAT_SYSOM };
 #define MONITOR_OPTIONS                                                                  \
 	{"metrics-address", required_argument, NULL, MONITOR_OPT_ADDRESS},               \
 		{"metrics-max-series", required_argument, NULL, MONITOR_OPT_MAX_SERIES}, \
