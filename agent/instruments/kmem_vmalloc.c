@@ -76,9 +76,23 @@ void kmem_vmalloc_parse(const char *text, uint64_t page_size, struct kmem_owners
 	}
 }
 
+/* Functions with less are not told: there are hundreds. */
+#define TOLD_MIN (64 << 10)
+
+static void keep_large(struct kmem_owners *owners)
+{
+	size_t n = 0;
+
+	kmem_owners_merge(owners);
+	while (n < owners->n && owners->items[n].bytes >= TOLD_MIN)
+		n++;
+	owners->n = n;
+}
+
 void kmem_read_vmalloc(struct kmem_reading *reading)
 {
 	_cleanup_buf_ struct buf meminfo = BUF_INIT(64 << 10), text = BUF_INIT(ROOT_FILE_MAX);
+	struct kmem_owners owners = {0};
 	struct meminfo info = {0};
 	int r;
 
@@ -95,5 +109,9 @@ void kmem_read_vmalloc(struct kmem_reading *reading)
 	if (r == -EACCES || r == -EPERM)
 		kmem_missing_add(&reading->missing, "vmalloc by function: not readable");
 	if (text.data)
-		kmem_vmalloc_parse(text.data, (uint64_t)sysconf(_SC_PAGESIZE), &reading->owners);
+		kmem_vmalloc_parse(text.data, (uint64_t)sysconf(_SC_PAGESIZE), &owners);
+	keep_large(&owners);
+	for (size_t i = 0; i < owners.n; i++)
+		kmem_owners_add(&reading->owners, &owners.items[i]);
+	kmem_owners_done(&owners);
 }
