@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "checks/cgroup_leak.h"
 #include "checks/check.h"
+#include "checks/kernel_memory.h"
 #include "checks/memory_breakdown.h"
 #include "checks/page_cache.h"
 #include "checks/shared_memory.h"
@@ -17,7 +18,7 @@ const char *const check_state_names[] = {"Complete", "Truncated", "Skipped", "Fa
 
 static const struct check *const checks[] = {
 	&check_memory_breakdown, &check_page_cache, &check_shared_memory,
-	&check_cgroup_leak,	 &check_slab_cache,
+	&check_cgroup_leak,	 &check_slab_cache, &check_kernel_memory,
 };
 
 const struct check *check_find(enum check_type type)

@@ -83,6 +83,19 @@ static const struct column slab_container_columns[] = {
 	{"CONTAINER OR UNIT", NULL, COLUMN_OWNER, 0},
 };
 
+static const struct column kernel_owner_columns[] = {
+	{"BYTES", "bytes", COLUMN_BYTES, 7},	 {"KIND", "kind", COLUMN_TEXT, 12},
+	{"COUNTED IN", "line", COLUMN_TEXT, 10}, {"PID", "pid", COLUMN_NUMBER, 7},
+	{"COMMAND", "command", COLUMN_TEXT, 0},	 {"WHAT", "name", COLUMN_TEXT, 0},
+	{"HELD BY", NULL, COLUMN_OWNER, 0},
+};
+
+static const struct column kernel_stack_columns[] = {
+	{"BYTES", "bytes", COLUMN_BYTES, 7},
+	{"COMMAND", "command", COLUMN_TEXT, 0},
+	{"ALLOCATED BY", "functions", COLUMN_TEXT, 0},
+};
+
 const struct table tables[] = {
 	{"PageCache", "pageCache.files", "Largest files in the page cache", file_columns,
 	 ARRAY_SIZE(file_columns)},
@@ -97,6 +110,10 @@ const struct table tables[] = {
 	 ARRAY_SIZE(shmem_cgroup_columns)},
 	{"CgroupLeak", "cgroupLeak.groups", "Removed memory cgroups by what made them",
 	 leak_columns, ARRAY_SIZE(leak_columns)},
+	{"KernelMemory", "kernelMemory.owners", "Who holds kernel memory", kernel_owner_columns,
+	 ARRAY_SIZE(kernel_owner_columns)},
+	{"KernelMemory", "kernelMemory.stacks", "What allocated and kept pages within the window",
+	 kernel_stack_columns, ARRAY_SIZE(kernel_stack_columns)},
 	{"ReclaimLatency", "reclaimLatency.node.causes", "Waits for reclaim by cause",
 	 cause_columns, ARRAY_SIZE(cause_columns)},
 	{"ReclaimLatency", "reclaimLatency.containers", "Who waited for reclaim", wait_columns,
@@ -138,5 +155,8 @@ const struct total totals[] = {
 	{"SlabCache", "slabCache.dentries.total", "names", false},
 	{"SlabCache", "slabCache.dentries.negative", "of files that do not exist", false},
 	{"SlabCache", "slabCache.dentries.inodes", "inodes", false},
+	{"KernelMemory", "kernelMemory.residualBytes", "in no counter of the kernel", true},
+	{"KernelMemory", "kernelMemory.explainedBytes", "of these with an owner", true},
+	{"KernelMemory", "kernelMemory.unexplainedBytes", "without", true},
 };
 const size_t n_totals = ARRAY_SIZE(totals);

@@ -32,6 +32,25 @@ static const struct reason reasons[] = {
 		.critical = {THRESHOLD_COUNT, 1000},
 	},
 	/*
+	 * What an idle node leaves unexplained is below 0.1 % of its memory, and only what has no owner, or one container
+	 * holds, is compared: so a limit may be far below the tenth that estimates from meminfo alone need.
+	 */
+	{
+		.name = "InvisibleMemory",
+		.units = THRESHOLD_PERMILLE | THRESHOLD_BYTES,
+		.of = "the node's memory",
+		.warning = {THRESHOLD_PERMILLE, 30},
+		.critical = {THRESHOLD_PERMILLE, 100},
+	},
+	/* Of the node, as the buffers of network devices and per-CPU counters grow with it; 48 MiB on 24 GiB. Below 16 MiB: never. */
+	{
+		.name = "InvisibleMemoryGrowth",
+		.units = THRESHOLD_PERMILLE | THRESHOLD_BYTES,
+		.of = "the node's memory, within the window",
+		.warning = {THRESHOLD_PERMILLE, 2},
+		.critical = {THRESHOLD_PERMILLE, 20},
+	},
+	/*
 	 * Waits as a share of the window, so that its length does not matter: one thread that waits for a twentieth of its
 	 * time has lost what p95 is about. Limits are the container's own doing; the node's reclaim and compaction hit those
 	 * who did nothing, hence less. memory.high is meant to slow down, hence more.
@@ -119,7 +138,8 @@ const struct reason *reason_find(const char *name)
 
 const char *reason_names(void)
 {
-	return "PageCacheHigh, SharedMemoryHigh, CgroupLeak, LimitReclaimStalls, "
+	return "PageCacheHigh, SharedMemoryHigh, CgroupLeak, InvisibleMemory, "
+	       "InvisibleMemoryGrowth, LimitReclaimStalls, "
 	       "GlobalReclaimStalls, "
 	       "HighReclaimStalls, CompactionStalls, DentryCacheHigh, NegativeDentries, "
 	       "SlabGrowth, SlabUnreclaimableGrowth";
