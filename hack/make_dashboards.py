@@ -92,6 +92,7 @@ def average(metric, selector, by):
 
 
 NODE = 'node=~"$node"'
+CONTENTION = ',cause="contention"'
 POD = 'node=~"$node",namespace=~"$namespace",pod=~"$pod"'
 WHO = "namespace, pod, container"
 NAMED = "{{namespace}}/{{pod}}/{{container}}"
@@ -129,11 +130,11 @@ def node_panels():
                (rate("memdiag_node_compaction_failures_total", NODE, "node"), "{{node}} failures")],
               "As the kernel counts them."),
         row("Waiting for a CPU"),
-        panel("WaitOnRunq, average", "s", [(average("memdiag_node_run_queue_wait_seconds", NODE, "node"), "{{node}}")],
+        panel("WaitOnRunq, average", "s", [(average("memdiag_node_run_queue_wait_seconds", NODE + CONTENTION, "node"), "{{node}}")],
               "How long a runnable task waited for a CPU, on average. Above 50 ms tasks are not run promptly."),
         panel("Run queue, longest", "s",
-              [(quantile("0.99", "memdiag_node_run_queue_wait_seconds", NODE, "node"), "{{node}} p99"),
-               (quantile("0.999", "memdiag_node_run_queue_wait_seconds", NODE, "node"), "{{node}} p99.9")],
+              [(quantile("0.99", "memdiag_node_run_queue_wait_seconds", NODE + CONTENTION, "node"), "{{node}} p99"),
+               (quantile("0.999", "memdiag_node_run_queue_wait_seconds", NODE + CONTENTION, "node"), "{{node}} p99.9")],
               "Quantiles of the waits."),
         panel("Scheduling stalls", "short",
               [(f"sum by (node, cause) (increase(memdiag_node_scheduling_stall_seconds_count{{{NODE}}}[$__rate_interval]))",
@@ -171,10 +172,14 @@ def pod_panels():
               [(rate("memdiag_container_compaction_seconds_sum", POD, WHO), NAMED)],
               "Waits for contiguous memory."),
         row("Waiting for a CPU"),
-        panel("Run queue, average wait", "s", [(average("memdiag_container_run_queue_wait_seconds", POD, WHO), NAMED)],
-              "Runnable, but other tasks had the CPU. CFS throttling is not in here."),
-        panel("Run queue, p99", "s", [(quantile("0.99", "memdiag_container_run_queue_wait_seconds", POD, WHO), NAMED)],
-              "How long one wait took."),
+        panel("Run queue, average wait", "s", [(average("memdiag_container_run_queue_wait_seconds", POD + CONTENTION, WHO),
+                                              NAMED)],
+              "Runnable, but other tasks had the CPU. Waits for the CPU quota are not in here.", width=8),
+        panel("CPU quota, time waited", "s",
+              [(rate("memdiag_container_run_queue_wait_seconds_sum", POD + ',cause="throttled"', WHO), NAMED)],
+              "Seconds waited in each second, all tasks together, because the CPU limit's quota was used up.", width=8),
+        panel("Run queue, p99", "s", [(quantile("0.99", "memdiag_container_run_queue_wait_seconds", POD + CONTENTION, WHO), NAMED)],
+              "How long one wait took.", width=8),
         row("Memory"),
         panel("Working set", "bytes", [(f"memdiag_container_memory_working_set_bytes{{{POD}}}", NAMED)],
               "As the kubelet reckons: usage without inactive file cache."),

@@ -77,11 +77,13 @@ static struct published *read_all(struct collector *collector)
 	reading->pods = collector->pods;
 	reading->unknown_cgroups = 0;
 	reading->readings++;
+	snapshots_read(reading);
 	/* What tells whether the rest can be trusted comes first: it must not be what a ceiling cuts off. */
 	export_self(reading, &e);
 	export_node_memory(reading, &e);
 	export_latency(reading, &e);
 	export_containers(reading, &e);
+	snapshots_free(reading);
 	exposition_family(&e, "memdiag_series_dropped", EXPOSITION_GAUGE,
 			  "Series that this scrape leaves out: above --metrics-max-series.");
 	e.max_series = SIZE_MAX;

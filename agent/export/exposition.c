@@ -119,7 +119,7 @@ static const char *edge_text(uint64_t us, char out[24])
 }
 
 void exposition_hist(struct exposition *e, const struct label *labels, size_t n,
-		     const struct hist *hist)
+		     const struct hist *hist, uint64_t from_us)
 {
 	uint64_t count = hist_count_le(hist, UINT64_MAX);
 	char le[24];
@@ -127,6 +127,8 @@ void exposition_hist(struct exposition *e, const struct label *labels, size_t n,
 	if (!admit(e, exposition_n_edges + 3))
 		return;
 	for (size_t i = 0; i < exposition_n_edges; i++) {
+		if (exposition_edges_us[i] < from_us)
+			continue;
 		put_name(e, "_bucket", labels, n, edge_text(exposition_edges_us[i], le));
 		(void)buf_printf(&e->text, "%" PRIu64 "\n",
 				 hist_count_le(hist, exposition_edges_us[i]));

@@ -6,13 +6,15 @@
 #include "export/collector.h"
 #include "export/exposition.h"
 #include "identity/pods.h"
+#include "instruments/runqueue.h"
 
 /* What one reading starts from. */
 struct reading {
 	const struct host *host;
 	const struct pods *pods; /* NULL: not known yet */
 	const struct agent_counters *counters;
-	void *captures[CAPTURES]; /* handles of what is attached; NULL: it is not */
+	void *captures[CAPTURES];	     /* handles of what is attached; NULL: it is not */
+	struct runqueue_snapshot *run_queue; /* of this reading; NULL: there is none */
 	char *capture_problems[CAPTURES];
 	uint64_t live_cgroups, dying_cgroups; /* memory cgroups; UINT64_MAX: unknown */
 	uint64_t
@@ -32,6 +34,10 @@ bool container_labels(const struct pod_cgroup *item, struct label labels[CONTAIN
 
 /* Fills live_cgroups and dying_cgroups by the kernel's own counts: on v1 by walking the tree of live ones, so not every time. */
 void export_count_cgroups(struct reading *reading);
+
+/* Reads what is attached into this reading, and frees it after. */
+void snapshots_read(struct reading *reading);
+void snapshots_free(struct reading *reading);
 
 void export_node_memory(struct reading *reading, struct exposition *e);
 void export_containers(struct reading *reading, struct exposition *e);

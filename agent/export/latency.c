@@ -13,11 +13,46 @@ struct latency_family {
 	const char *container_name, *container_help; /* NULL: it is of no container */
 	const char *const *causes;		     /* names of rows' causes */
 	size_t n_causes;
-	int (*read)(void *self, struct latency_snapshot **ret, struct err *err);
+	uint64_t from_us; /* shorter ones are not told apart */
+	const struct latency_snapshot *(*get)(const struct reading *reading);
+};
+
+void snapshots_read(struct reading *reading)
+{
+	if (reading->captures[CAPTURE_RUN_QUEUE] &&
+	    runqueue_read(reading->captures[CAPTURE_RUN_QUEUE], &reading->run_queue, NULL) < 0)
+		reading->run_queue = NULL;
+}
+
+void snapshots_free(struct reading *reading)
+{
+	runqueue_snapshot_free(reading->run_queue);
+	reading->run_queue = NULL;
+}
+
+static const struct latency_snapshot *run_queue(const struct reading *reading)
+{
+	return reading->run_queue ? reading->run_queue->waits : NULL;
+}
+
+static const char *const run_queue_causes[RUNQUEUE_CAUSES] = {
+	[RUNQUEUE_CONTENTION] = "contention",
+	[RUNQUEUE_THROTTLED] = "throttled",
 };
 
 static const struct latency_family families[] = {
-	{0},
+	{
+		.type = CAPTURE_RUN_QUEUE,
+		.node_name = "memdiag_node_run_queue_wait_seconds",
+		.node_help = "How long runnable tasks waited for a CPU: others had it, or the "
+			     "quota was used up.",
+		.container_name = "memdiag_container_run_queue_wait_seconds",
+		.container_help = "The same by container.",
+		.causes = run_queue_causes,
+		.n_causes = RUNQUEUE_CAUSES,
+		.from_us = 1000,
+		.get = run_queue,
+	},
 };
 
 /* A row of a container. Several cgroups can be one container's. */
@@ -54,7 +89,7 @@ static void put_containers(const struct latency_family *family, struct container
 			hist_add(&sum, &rows[++i].hist);
 		(void)container_labels(rows[i].item, labels);
 		labels[CONTAINER_LABELS] = (struct label){"cause", family->causes[rows[i].cause]};
-		exposition_hist(e, labels, CONTAINER_LABELS + 1, &sum);
+		exposition_hist(e, labels, CONTAINER_LABELS + 1, &sum, family->from_us);
 	}
 }
 
@@ -71,7 +106,7 @@ static void put_node(const struct latency_family *family, const struct latency_s
 	for (size_t cause = 0; cause < family->n_causes; cause++) {
 		const struct label label = {"cause", family->causes[cause]};
 
-		exposition_hist(e, &label, 1, &sums[cause]);
+		exposition_hist(e, &label, 1, &sums[cause], family->from_us);
 	}
 	free(sums);
 }
@@ -102,21 +137,19 @@ static void put_snapshot(struct reading *reading, const struct latency_family *f
 
 void export_latency(struct reading *reading, struct exposition *e)
 {
-	struct latency_snapshot *snapshots[ARRAY_SIZE(families)] = {0};
-
 	for (size_t i = 0; i < ARRAY_SIZE(families); i++) {
-		void *self = reading->captures[families[i].type];
+		const struct latency_snapshot *snapshot = families[i].get(reading);
 
-		if (self && families[i].read && families[i].read(self, &snapshots[i], NULL) == 0)
-			put_snapshot(reading, &families[i], snapshots[i], e);
+		if (snapshot)
+			put_snapshot(reading, &families[i], snapshot, e);
 	}
 	exposition_family(e, "memdiag_lost_events_total", EXPOSITION_COUNTER,
 			  "Events that are in no histogram: a map was full.");
 	for (size_t i = 0; i < ARRAY_SIZE(families); i++) {
+		const struct latency_snapshot *snapshot = families[i].get(reading);
 		const struct label label = {"capture", capture_names[families[i].type]};
 
-		if (snapshots[i])
-			exposition_u64(e, &label, 1, snapshots[i]->lost);
-		latency_snapshot_free(snapshots[i]);
+		if (snapshot)
+			exposition_u64(e, &label, 1, snapshot->lost);
 	}
 }

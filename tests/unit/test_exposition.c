@@ -43,7 +43,7 @@ static void a_histogram_is_cumulative(void **state)
 	hist_record(&hist, 70000000000); /* 70 s: beyond the last edge */
 	exposition_init(&e, 100);
 	exposition_family(&e, "m_seconds", EXPOSITION_HISTOGRAM, "Waits.");
-	exposition_hist(&e, &label, 1, &hist);
+	exposition_hist(&e, &label, 1, &hist, 0);
 	assert_string_equal(e.text.data, "# HELP m_seconds Waits.\n# TYPE m_seconds histogram\n"
 					 "m_seconds_bucket{cause=\"limit\",le=\"0.000064\"} 1\n"
 					 "m_seconds_bucket{cause=\"limit\",le=\"0.000256\"} 1\n"
@@ -58,6 +58,15 @@ static void a_histogram_is_cumulative(void **state)
 					 "m_seconds_count{cause=\"limit\"} 4\n");
 	assert_int_equal(e.series, 11);
 	exposition_done(&e);
+	/* From 1 s on: two buckets. */
+	exposition_init(&e, 100);
+	exposition_family(&e, "m_seconds", EXPOSITION_HISTOGRAM, "Waits.");
+	exposition_hist(&e, NULL, 0, &hist, 1000000);
+	assert_string_equal(e.text.data,
+			    "# HELP m_seconds Waits.\n# TYPE m_seconds histogram\n"
+			    "m_seconds_bucket{le=\"1.0\"} 3\nm_seconds_bucket{le=\"+Inf\"} 4\n"
+			    "m_seconds_sum 70.005903000\nm_seconds_count 4\n");
+	exposition_done(&e);
 }
 
 static void what_is_beyond_the_ceiling_is_counted(void **state)
@@ -70,7 +79,7 @@ static void what_is_beyond_the_ceiling_is_counted(void **state)
 	exposition_family(&e, "m", EXPOSITION_GAUGE, "M.");
 	exposition_u64(&e, NULL, 0, 1);
 	/* Half a histogram would be a wrong one. */
-	exposition_hist(&e, NULL, 0, &hist);
+	exposition_hist(&e, NULL, 0, &hist, 0);
 	exposition_u64(&e, NULL, 0, 2);
 	exposition_u64(&e, NULL, 0, 3);
 	assert_string_equal(e.text.data, "# HELP m M.\n# TYPE m gauge\nm 1\nm 2\n");
