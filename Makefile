@@ -90,12 +90,12 @@ e2e: build ## a real etcd and kube-apiserver on loopback, with controller and ag
 	$(Q)hack/install-deps.sh test e2e containers
 	$(Q)python3 -B tests/e2e/run.py $(O)/memdiag
 
-vmtest: deps ## memdiag and its page scan on Debian's kernels, 5.10 to the newest, in emulated machines with cgroup v2
+vmtest: deps ## every check and integration test on Debian's kernels, 5.10 to the newest, emulated, with cgroup v2
 	$(Q)hack/install-deps.sh test vm
 	$(Q)$(MAKE) --no-print-directory vmtest-run
 
-vmtest-run: $(O)/memdiag $(O)/tests/integration/test_pages
-	$(Q)python3 -B tests/vm/run.py $^
+vmtest-run: $(O)/memdiag $(TESTS_INTEGRATION:%.c=$(O)/%)
+	$(Q)python3 -B tests/vm/run.py $(VMARGS) $^
 
 bench: deps ## ratios against other ways to the same answer, in one run (root)
 	$(Q)hack/install-deps.sh test

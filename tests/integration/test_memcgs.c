@@ -237,10 +237,10 @@ static void check_file(const struct memcgs_snapshot *s, const char *parent,
  */
 static void assert_gone(const char *parent)
 {
-	size_t n = 1, cpus = (size_t)sysconf(_SC_NPROCESSORS_ONLN);
+	size_t n = SIZE_MAX, cpus = (size_t)sysconf(_SC_NPROCESSORS_ONLN);
 	uint64_t bytes = 1;
 
-	for (int i = 0; i < 100 && n > 0; i++) {
+	for (int i = 0; i < 100; i++) {
 		struct memcgs_snapshot *s = walk(false);
 
 		n = count_dying(s, parent);
@@ -249,8 +249,9 @@ static void assert_gone(const char *parent)
 			bytes += below(&s->entries[k], parent) ? memcgs_lru_bytes(&s->entries[k])
 							       : 0;
 		memcgs_snapshot_free(s);
-		if (n > 0)
-			(void)usleep(100000);
+		if (n <= cpus && bytes == 0)
+			break;
+		(void)usleep(100000);
 	}
 	print_message("  after dropping the file: %zu\n", n);
 	assert_int_equal(bytes, 0);

@@ -93,6 +93,9 @@ static void adds_up_under_load(void **state)
 	print_message("  largest residual under load: %lld KiB\n", (long long)worst >> 10);
 }
 
+/* Pages that a kernel takes for itself at boot and counts nowhere: 4 to 9 MiB of Debian's, whatever the machine's size. */
+#define KERNELS_OWN (12 * MIB)
+
 /* As checks read it; the smallest of some, in case the rest of the machine is busy. */
 static void little_is_unexplained_when_idle(void **state)
 {
@@ -110,7 +113,7 @@ static void little_is_unexplained_when_idle(void **state)
 	}
 	print_message("  residual %lld KiB of %lld MiB\n", (long long)best >> 10,
 		      (long long)info.total >> 20);
-	assert_true((uint64_t)best * 500 <= info.total); /* 0.2 % */
+	assert_true((uint64_t)best * 500 <= info.total || best <= KERNELS_OWN); /* 0.2 % */
 }
 
 /* The line grows by what was planted, within 2 MiB, in one of some tries: other processes use memory as well. */

@@ -1,17 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-# What runs inside each emulated machine, in busybox's shell; tests/vm/run.py takes the sections apart and judges them.
-ulimit -n 65536 # test_pages holds thousands of files
-export MEMDIAG_TEST_EMULATED=1
+# What an emulated machine can do, in busybox's shell; run.py puts the steps behind it, takes the sections apart and judges them.
+ulimit -n 65536 # some tests hold thousands of files
+export MEMDIAG_TEST_EMULATED=1 MEMDIAG_BIN=/bin/memdiag
 
+uptime_seconds() {
+	read -r up _ </proc/uptime
+	echo "${up%.*}"
+}
+
+# A hang ends with status 143 and leaves the sections behind it their turn.
 section() {
 	name=$1
 	shift
 	echo "@@ begin $name"
+	began=$(uptime_seconds)
 	"$@"
 	status=$?
 	echo
-	echo "@@ end $name $status"
+	echo "@@ end $name $status $(($(uptime_seconds) - began))"
 }
+
+program() { section "$1" timeout 300 "$1"; }
 
 # A cgroup that reaches neither its memory.high nor its memory.max, charged for one file. Written by a process of its own.
 plant() {
@@ -30,14 +39,23 @@ truth() {
 	sed -n 's/^\(file\|shmem\) /workload_\1 /p' "$cgroup/memory.stat"
 }
 
-cgroup=/sys/fs/cgroup/workload
-section kernel uname -r
-section checks memdiag checks
-section plant plant
-section truth-before truth
-section run memdiag run -o json
-section truth-after truth
-section table memdiag run --fail-on critical
-rmdir "$cgroup"
-rm -f /var/tmp/planted
-section test_pages test_pages
+# Every check, as a person calls them. An emulated CPU is slow: only the budget is another.
+checks() {
+	cgroup=/sys/fs/cgroup/workload
+	section kernel uname -r
+	section checks memdiag checks
+	section plant plant
+	section truth-before truth
+	section run memdiag run --window 2s --cpu-budget 5m -o json
+	section truth-after truth
+	section table memdiag run --window 1s --cpu-budget 5m --fail-on critical
+	rmdir "$cgroup"
+	rm -f /var/tmp/planted
+}
+
+# What the kernel complained of. Not lockups and stalls: the host may do something else for whole seconds.
+complaints() {
+	if dmesg | grep -v lockup | grep -qE 'BUG: |WARNING: |Oops|general protection'; then
+		dmesg | grep -v lockup | grep -E -A 15 'BUG: |WARNING: |Oops|general protection' | head -40
+	fi
+}
