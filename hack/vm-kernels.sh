@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
-# Prints "SUITE FOLDER" for each Debian kernel that `make vmtest` boots, newest last. A folder holds vmlinuz, the modules for a
-# disk in modules/ in the order they are loaded, and the version; it is filled once and then reused (delete the suite's link
-# beside it to take what is newest again). Packages come from the Debian mirror that this machine's apt uses already, with an
+# Prints "SUITE FOLDER" for each Debian kernel that `make vmtest` boots, newest last. A folder holds vmlinuz, the modules of
+# $wanted in modules/ in the order they are loaded, and the version; it is filled once and then reused (delete the suite's
+# link beside it to take what is newest again). Packages come from the Debian mirror that this machine's apt uses already, with an
 # apt state of our own: nothing of the machine's changes. A suite that cannot be had is said in one line and left out.
 set -euo pipefail
 
 # 5.10, 6.1, 6.12 and the newest there is. The cloud flavour is the same kernel with a fifth of the drivers.
 suites=${*:-bullseye bookworm bookworm-backports sid}
+# A disk, and what the kernel would load itself for who asks about sockets; the machine has no modprobe.
+wanted="virtio_pci virtio_blk ext4 af_packet packet_diag unix_diag inet_diag tcp_diag udp_diag raw_diag netlink_diag"
 flavour=cloud-$(dpkg --print-architecture)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/memdiag/kernels
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
@@ -59,10 +61,10 @@ keep_what_is_needed() {
 	version=${modules##*/}
 	cp "$root/boot/vmlinuz-$version" "$out/vmlinuz" 2>/dev/null || cp "$modules/vmlinuz" "$out/vmlinuz"
 	printf '%s\n' "$version" >"$out/version"
+	printf '%s\n' "$wanted" >"$out/wanted"
 	depmod -b "$root" "$version" 2>>"$state/$suite/log"
 	# What is built in is listed as such or not at all; vm-run.sh says so if it has no disk.
-	modprobe -d "$root" -S "$version" --show-depends -a virtio_pci virtio_blk ext4 >"$state/$suite/order" \
-		2>>"$state/$suite/log" || true
+	modprobe -d "$root" -S "$version" --show-depends -a $wanted >"$state/$suite/order" 2>>"$state/$suite/log" || true
 	while read -r verb file _; do
 		[ "$verb" = insmod ] || continue
 		n=$((n + 1))
@@ -78,7 +80,7 @@ keep_what_is_needed() {
 }
 
 for suite in $suites; do
-	if [ ! -f "$cache/$suite/vmlinuz" ]; then
+	if [ "$(cat "$cache/$suite/wanted" 2>/dev/null)" != "$wanted" ]; then
 		mkdir -p "$state/$suite"
 		if [ -z "$mirror" ]; then
 			say "$suite: apt has no Debian mirror here; kernel left out"

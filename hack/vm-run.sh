@@ -44,6 +44,7 @@ for module in /modules/*.ko; do
 	[ ! -f "$module" ] || insmod "$module"
 done
 mount -t ext4 /dev/vda /var/tmp || poweroff -f
+ifconfig lo 127.0.0.1 up
 stty -F /dev/ttyS1 raw -echo
 sh /script </dev/null >/dev/ttyS1 2>&1
 echo "EXIT $?" >/dev/ttyS1

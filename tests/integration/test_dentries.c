@@ -68,11 +68,14 @@ static const struct dentries_directory *need(const struct dentries_snapshot *s, 
 	return d;
 }
 
+/* Freed ones stay in their slab until a grace period has passed; a small host has a thousand in all. */
+#define SOME 128
+
 static void near(uint64_t said, uint64_t truth, uint64_t permille)
 {
 	uint64_t off = said > truth ? said - truth : truth - said;
 
-	if (off * 1000 > truth * permille)
+	if (off * 1000 > truth * permille && off > SOME)
 		fail_msg("%" PRIu64 ", not within %" PRIu64 " permille of %" PRIu64, said, permille,
 			 truth);
 }
@@ -209,7 +212,8 @@ static void directories_are_ranked(void **state)
 
 		print_message("    1 in 16: %" PRIu64 " +- %" PRIu64 ", planted %" PRIu64 "\n",
 			      said, d->dentries.entries_error, truth);
-		assert_in_range(d->dentries.entries_error, 1, truth / 2);
+		/* Of a tenth of the files twelve slabs are sampled. */
+		assert_in_range(d->dentries.entries_error, 1, emulated ? truth : truth / 2);
 		assert_true((said > truth ? said - truth : truth - said) <=
 			    d->dentries.entries_error * 2 + truth / 50);
 	}
@@ -317,7 +321,9 @@ static void slabinfo_agrees_with_meminfo(void **state)
 		fail_msg("slabs_read: %s", err.msg);
 	assert_int_equal(meminfo_read(&proc, &info, NULL, &err), 0);
 	assert_int_equal(s->notes.n, 0);
-	near(s->bytes, info.slab, 20);
+	/* kmalloc() of more than two pages counts as slab and is in no cache: 1.5 MiB of Debian's kernels. */
+	assert_true(s->bytes <= info.slab + info.slab / 50);
+	assert_true(s->bytes + info.slab / 50 + (4 << 20) >= info.slab);
 	dentry = slabs_find(s, "dentry");
 	assert_non_null(dentry);
 	assert_true(dentry->bytes > 0 && dentry->active <= dentry->objects);

@@ -131,7 +131,7 @@ static void classes_agree_with_meminfo(void **state)
 			(unsigned long long)m.s->pfns, (double)m.s->cpu_ns / 1e6,
 			(double)m.s->cpu_ns / (double)m.s->pfns, (double)m.s->bpf_max_call_ns / 1e3,
 			e ? "; off: " : "", e ? e->what : "");
-		assert_true(m.s->bpf_max_call_ns < 1000000);
+		assert_true(m.s->bpf_max_call_ns < 1000000 || getenv("MEMDIAG_TEST_EMULATED"));
 		kernel_pages_snapshot_free(m.s);
 		if (!e)
 			return;
