@@ -33,13 +33,17 @@ enum {
 	BPF_MAP_TYPE_HASH = 1,
 	BPF_MAP_TYPE_ARRAY = 2,
 	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
+	BPF_MAP_TYPE_LRU_HASH = 9,
 	BPF_MAP_TYPE_RINGBUF = 27,
 	BPF_MAP_TYPE_TASK_STORAGE = 29,
 };
 enum {
+	BPF_ANY = 0,			    /* of bpf_map_update_elem() */
 	BPF_NOEXIST = 1,		    /* of bpf_map_update_elem() */
 	BPF_F_NO_PREALLOC = 1,		    /* of maps */
 	BPF_LOCAL_STORAGE_GET_F_CREATE = 1, /* of bpf_task_storage_get() */
+	BPF_RB_NO_WAKEUP = 1,		    /* of bpf_ringbuf_submit() */
+	BPF_RB_AVAIL_DATA = 0,		    /* of bpf_ringbuf_query() */
 };
 
 #include <bpf/bpf_helpers.h>
@@ -376,6 +380,7 @@ struct task_struct {
 	struct files_struct *files;
 	struct fs_struct *fs;
 	struct css_set *cgroups;
+	unsigned int flags;
 };
 
 struct bpf_iter__task {
@@ -431,11 +436,12 @@ struct lruvec___nested {
 
 struct page_counter {
 	struct atomic_long usage;
+	unsigned long max, high;
 };
 
 struct mem_cgroup {
 	struct cgroup_subsys_state css;
-	struct page_counter memory, swap;
+	struct page_counter memory, swap, memsw; /* the last two share their place */
 	struct mem_cgroup_per_node *nodeinfo[1];
 };
 
@@ -444,6 +450,14 @@ struct obj_cgroup {
 };
 
 #pragma clang attribute pop
+
+enum compact_result {
+	COMPACT_DEFERRED___any = 0,
+	COMPACT_SUCCESS___any = 0,
+};
+
+/* Macros in sched.h: the same since 2.6.16. */
+#define COMPAT_PF_KTHREAD 0x00200000u
 
 /* enum in cgroup-defs.h without a name: its values are the same since 3.13, the last one's since 4.13. */
 #define COMPAT_CSS_ONLINE   2u

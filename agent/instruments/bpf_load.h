@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What loading any of our BPF objects takes: the kernel's own types, and libbpf's first complaint as the reason of a failure.
- * Not concurrent: one thread loads objects.
+ * Threads take turns: what is between begin and end is locked, since libbpf has one place for its complaints.
  *
  *	BPF_OPEN_OPTS(opts);
  *	struct bpf_load load = bpf_load_begin();
@@ -24,6 +24,12 @@
 #define BPF_OPEN_OPTS(name) \
 	LIBBPF_OPTS(bpf_object_open_opts, name, .btf_custom_path = HOST_KERNEL_BTF)
 
+/*
+ * Whether BPF programs of any kind can be loaded at all: BTF, capabilities, no lockdown. Loads nothing. -EOPNOTSUPP or -EPERM and
+ * what is missing.
+ */
+int bpf_probe(const struct root *proc, struct err *err);
+
 struct bpf_load {
 	libbpf_print_fn_t old; /* whom libbpf told before */
 };
@@ -31,5 +37,12 @@ struct bpf_load {
 struct bpf_load bpf_load_begin(void);
 /* Returns r; for r < 0 err says that `what` cannot be loaded, and why. */
 int bpf_load_end(const struct bpf_load *load, int r, const char *what, struct err *err);
+
+/*
+ * Leaves out the programs on tracepoints ("tp_btf/NAME") that this kernel does not have, which would make the whole object fail.
+ * Between opening and loading. Returns how many, or -errno when the kernel's types cannot be read. Takes 10 ms or so: for a second
+ * try.
+ */
+int bpf_load_skip_missing(struct bpf_object *object);
 
 #endif

@@ -5,10 +5,12 @@
 #include <pthread.h>
 
 #include "base/mem.h"
+#include "instruments/reclaim.h"
 #include "instruments/runqueue.h"
 
 /* The table of instruments; NULL: none yet. */
 static const struct capture_ops *const all_ops[CAPTURES] = {
+	[CAPTURE_RECLAIM] = &reclaim_capture,
 	[CAPTURE_RUN_QUEUE] = &runqueue_capture,
 };
 

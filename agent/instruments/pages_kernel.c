@@ -11,71 +11,17 @@
 #include "../bpf/pages.h"
 #include "pages.skel.h"
 
-#include "base/cleanup.h"
-#include "base/num.h"
 #include "instruments/bpf_load.h"
 #include "instruments/host.h"
 #include "instruments/pages_internal.h"
 
-#define KERNEL_LOCKDOWN "/sys/kernel/security/lockdown"
-
-/* From linux/capability.h, whose older versions lack two of them. */
-#define BIT_SYS_ADMIN (1ULL << 21)
-#define BIT_PERFMON   (1ULL << 38)
-#define BIT_BPF	      (1ULL << 39)
-
-static int effective_caps(const struct root *proc, uint64_t *ret, struct err *err)
-{
-	_cleanup_buf_ struct buf text = BUF_INIT(65536);
-	const char *at;
-	size_t n;
-	int r = root_read(proc, "self/status", &text, err);
-
-	if (r < 0)
-		return r;
-	at = text.data ? strstr(text.data, "\nCapEff:") : NULL;
-	if (!at)
-		return err_say(err, EIO, "%s/self/status has no CapEff", proc->path);
-	at += strlen("\nCapEff:");
-	at += strspn(at, " \t");
-	n = strcspn(at, "\n");
-	if (num_hex(at, n, ret) < 0)
-		return err_say(err, EIO, "%s/self/status: CapEff is no number", proc->path);
-	return 0;
-}
-
-static bool locked_down(void)
-{
-	_cleanup_fclose_ FILE *f = fopen(KERNEL_LOCKDOWN, "re");
-	char line[128];
-
-	return f && fgets(line, sizeof(line), f) && strstr(line, "[confidentiality]");
-}
-
 int pages_probe(const struct root *proc, struct err *err)
 {
-	uint64_t caps = 0;
-	int r;
-
 #if !defined(__x86_64__) && !defined(__aarch64__)
 	return err_say(err, EOPNOTSUPP,
 		       "the page scan knows the virtual memory map of x86_64 and arm64 only");
 #endif
-	if (access(HOST_KERNEL_BTF, R_OK) < 0)
-		return err_say(err, EOPNOTSUPP, "the kernel has no BTF (%s: %s)", HOST_KERNEL_BTF,
-			       strerror(errno));
-	if (locked_down())
-		return err_say(err, EPERM, "kernel lockdown is in confidentiality mode");
-	r = effective_caps(proc, &caps, err);
-	if (r < 0)
-		return r;
-	if (caps & BIT_SYS_ADMIN)
-		return 0;
-	if (!(caps & BIT_BPF) || !(caps & BIT_PERFMON))
-		return err_say(err, EPERM, "missing capability:%s%s",
-			       caps & BIT_BPF ? "" : " CAP_BPF",
-			       caps & BIT_PERFMON ? "" : " CAP_PERFMON");
-	return 0;
+	return bpf_probe(proc, err);
 }
 
 _Static_assert(PAGES_MAX_MEMCG_IDS == PAGES_WANTED, "the ids of a filter fit");
