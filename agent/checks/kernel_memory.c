@@ -199,6 +199,9 @@ void kernel_memory_judge(const struct kernel_facts *facts, struct check_result *
 	for (size_t i = 0; i < facts->owners->n && i < facts->spec->top; i++)
 		add_owner(&facts->owners->items[i], list);
 	add_stacks(facts, tree_add_array(object, "stacks"));
+	list = tree_add_array(object, "sites");
+	if (facts->sites)
+		kernel_sites_add(facts->sites, facts->spec->top, list);
 	list = tree_add_array(object, "missing");
 	for (size_t i = 0; i < facts->missing->n; i++)
 		tree_push_str(list, facts->missing->lines[i]);

@@ -10,6 +10,7 @@
 #define MEMDIAG_CHECKS_KERNEL_MEMORY_H
 
 #include "checks/check.h"
+#include "checks/kernel_sites.h"
 #include "instruments/alloc_trace.h"
 #include "instruments/kernel_pages.h"
 #include "instruments/kmem.h"
@@ -44,6 +45,7 @@ struct kernel_facts {
 	/* NULL: could not be had; then `missing` says why. */
 	const struct kernel_pages_snapshot *pages;
 	const struct alloc_trace_snapshot *trace;
+	const struct kernel_sites *sites; /* NULL: this kernel does not profile allocations */
 	const struct kmem_missing *missing;
 };
 

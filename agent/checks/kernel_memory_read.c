@@ -13,6 +13,7 @@
 
 struct capture {
 	struct kmem_snapshot *before;
+	struct allocinfo *sites_before;
 	int64_t residual_before;
 	uint64_t start_ns;
 };
@@ -24,6 +25,7 @@ static void stop(void *self)
 	if (!capture)
 		return;
 	kmem_snapshot_free(capture->before);
+	allocinfo_free(capture->sites_before);
 	free(capture);
 }
 
@@ -47,6 +49,8 @@ static int start(const struct check_env *env, void **ret_self, struct err *err)
 		stop(capture);
 		return r;
 	}
+	/* Few kernels have it. */
+	(void)allocinfo_read(&env->host->proc, &capture->sites_before, NULL, NULL);
 	capture->residual_before = meminfo_residual(&info);
 	capture->start_ns = clock_mono_ns();
 	*ret_self = capture;
@@ -136,6 +140,8 @@ struct reading {
 	struct kmem_snapshot *now;
 	struct kernel_owners owners;
 	struct kernel_pages_snapshot *pages;
+	struct allocinfo *allocinfo;
+	struct kernel_sites sites;
 	struct kmem_missing missing;
 };
 
@@ -176,6 +182,10 @@ static int finish(const struct check_env *env, void *self, struct check_result *
 		return r;
 	facts.window_ms = (clock_mono_ns() - capture->start_ns) / NSEC_PER_MSEC;
 	reading.missing = reading.now->missing;
+	if (allocinfo_read(&env->host->proc, &reading.allocinfo, NULL, NULL) == 0) {
+		kernel_sites_choose(reading.allocinfo, capture->sites_before, &reading.sites);
+		facts.sites = &reading.sites;
+	}
 	/* Without the table of pods a cgroup still has its path. */
 	(void)sources_pods(env->sources, &pods, NULL);
 	reading.owners = kernel_owners_join(&reading.now->owners, &capture->before->owners);
@@ -196,6 +206,7 @@ static int finish(const struct check_env *env, void *self, struct check_result *
 	kernel_memory_judge(&facts, result);
 	kernel_owners_done(&reading.owners);
 	kernel_pages_snapshot_free(reading.pages);
+	allocinfo_free(reading.allocinfo);
 	kmem_snapshot_free(reading.now);
 	return 0;
 }

@@ -90,6 +90,12 @@ static const struct column kernel_owner_columns[] = {
 	{"HELD BY", NULL, COLUMN_OWNER, 0},
 };
 
+static const struct column kernel_site_columns[] = {
+	{"BYTES", "bytes", COLUMN_BYTES, 7},   {"CALLS", "count", COLUMN_NUMBER, 10},
+	{"MODULE", "module", COLUMN_TEXT, 14}, {"FUNCTION", "function", COLUMN_TEXT, 0},
+	{"WHERE", "where", COLUMN_TEXT, 0},
+};
+
 static const struct column kernel_stack_columns[] = {
 	{"BYTES", "bytes", COLUMN_BYTES, 7},
 	{"COMMAND", "command", COLUMN_TEXT, 0},
@@ -114,6 +120,8 @@ const struct table tables[] = {
 	 ARRAY_SIZE(kernel_owner_columns)},
 	{"KernelMemory", "kernelMemory.stacks", "What allocated and kept pages within the window",
 	 kernel_stack_columns, ARRAY_SIZE(kernel_stack_columns)},
+	{"KernelMemory", "kernelMemory.sites", "Lines of kernel code that hold memory",
+	 kernel_site_columns, ARRAY_SIZE(kernel_site_columns)},
 	{"ReclaimLatency", "reclaimLatency.node.causes", "Waits for reclaim by cause",
 	 cause_columns, ARRAY_SIZE(cause_columns)},
 	{"ReclaimLatency", "reclaimLatency.containers", "Who waited for reclaim", wait_columns,

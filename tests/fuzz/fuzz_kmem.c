@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "identity/process_cgroup.h"
+#include "instruments/allocinfo.h"
 #include "instruments/kmem_internal.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -34,6 +35,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	kmem_vmalloc_parse(text, 4096, &owners);
 	kmem_owners_merge(&owners);
 	kmem_owners_done(&owners);
+	allocinfo_free(allocinfo_parse(text, NULL));
 	free(process_cgroup_parse(text, CGROUP_V1));
 	free(process_cgroup_parse(text, CGROUP_V2));
 	free(text);

@@ -401,6 +401,42 @@ static void small_growth_is_noise_on_small_nodes(void **state)
 	free_fixture(f, &result);
 }
 
+static void sites_that_grew_come_first(void **state)
+{
+	static const char then_text[] = "   1048576      10 drivers/a.c:1 func:fa\n"
+					"  99999999      10 mm/filemap.c:2 func:page_cache\n";
+	static const char text[] = "allocinfo - version: 1.0\n#     <size>  <calls> <tag info>\n"
+				   "   8388608      20 drivers/a.c:1 func:fa\n"
+				   "   9437184      11 net/core/b.c:7 func:fb \n"
+				   " 199999999      10 mm/filemap.c:2 func:page_cache\n"
+				   "      4096       1 fs/xfs/x.c:3 [xfs] func:fx accurate:no\n"
+				   "         0       0 init/main.c:1314 func:do_initcalls\n"
+				   "         x       0 init/main.c:1 func:bad\n"
+				   "    4096\n";
+	struct parse_notes notes = {0};
+	struct allocinfo *before = allocinfo_parse(then_text, NULL),
+			 *now = allocinfo_parse(text, &notes);
+	struct kernel_sites sites = {0};
+	_cleanup_tree_ cJSON *list = cJSON_CreateArray();
+
+	(void)state;
+	assert_int_equal(notes.n, 2);
+	assert_int_equal(now->n, 4);
+	kernel_sites_choose(now, before, &sites);
+	assert_int_equal(sites.n, 3);
+	assert_string_equal(sites.items[0].site->where, "net/core/b.c:7"); /* new: all of it grew */
+	assert_string_equal(sites.items[1].site->where, "drivers/a.c:1");
+	assert_int_equal(sites.items[1].grown, 7 << 20);
+	assert_string_equal(sites.items[2].site->module, "xfs");
+	kernel_sites_choose(now, NULL, &sites);
+	assert_int_equal(sites.items[0].grown, 0);
+	kernel_sites_add(&sites, 2, list);
+	assert_int_equal(cJSON_GetArraySize(list), 2);
+	assert_string_equal(tree_str_or_empty(cJSON_GetArrayItem(list, 0), "function"), "fb");
+	allocinfo_free(before);
+	allocinfo_free(now);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -415,6 +451,7 @@ int main(void)
 		cmocka_unit_test(growth_is_its_holders),
 		cmocka_unit_test(growth_without_a_trace_asks_to_watch),
 		cmocka_unit_test(small_growth_is_noise_on_small_nodes),
+		cmocka_unit_test(sites_that_grew_come_first),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
