@@ -372,8 +372,31 @@ struct sched_entity {
 	struct cfs_rq *cfs_rq;
 };
 
+struct thread_info {
+	unsigned long flags;
+};
+
+struct timerqueue_node {
+	__s64 expires;
+};
+
+struct hrtimer {
+	struct timerqueue_node node;
+	void *function;
+};
+
+/* 2026: the queue of timers is a list besides a tree. */
+struct timerqueue_linked_node {
+	__s64 expires;
+};
+
+struct hrtimer___linked {
+	struct timerqueue_linked_node node;
+};
+
 struct task_struct {
-	int pid, tgid;
+	struct thread_info thread_info;
+	int pid, tgid, prio;
 	char comm[16];
 	struct sched_entity se;
 	struct sched_info sched_info;
@@ -463,6 +486,9 @@ enum compact_result {
 #define COMPAT_CSS_ONLINE   2u
 #define COMPAT_CSS_RELEASED 4u	/* off its parent's list of children */
 #define COMPAT_CSS_DYING    16u /* its directory is removed */
+
+/* sched/prio.h: a macro. */
+#define COMPAT_MAX_RT_PRIO 100
 
 /* Reads a member-sized value at an address. 0, or -EFAULT; the destination is zeroed then. */
 #define compat_read(dst, address) \
@@ -680,6 +706,16 @@ static __always_inline struct cgroup_subsys_state *compat_memory_css(void)
 static __always_inline __u64 compat_task_memory_cgroup(struct task_struct *task)
 {
 	return BPF_CORE_READ(compat_task_memory_css(task), cgroup, kn, id);
+}
+
+/* CLOCK_MONOTONIC at which a timer is to expire. */
+static __always_inline __u64 compat_hrtimer_expires(struct hrtimer *timer)
+{
+	struct hrtimer___linked *linked = (void *)timer;
+
+	if (bpf_core_field_exists(linked->node.expires))
+		return BPF_CORE_READ(linked, node.expires);
+	return BPF_CORE_READ(timer, node.expires);
 }
 
 /* Nanoseconds that a run queue of a CPU and cgroup was throttled so far; 0 where the kernel does not tell. */

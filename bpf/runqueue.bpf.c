@@ -307,6 +307,7 @@ int count_tasks(struct bpf_iter__task *ctx)
 	state = make_task(task);
 	if (!state)
 		return 0;
+	counters.followed++;
 	if (counting) {
 		account(task, state);
 		return 0;

@@ -82,6 +82,7 @@ struct runqueue_counters {
 	__u64 lost_culprits; /* slow waits whose holder is not kept: too many pairs */
 	__u64 stateless; /* slow waits of tasks that are not followed: what went before a migration is missing */
 	__u64 tasks;	       /* that the last walk saw */
+	__u64 followed;	       /* of these; the others could not be given storage */
 	__u64 delay_ns, waits; /* of all tasks, ever, as the last walk saw it */
 };
 

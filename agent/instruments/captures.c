@@ -7,11 +7,13 @@
 #include "base/mem.h"
 #include "instruments/reclaim.h"
 #include "instruments/runqueue.h"
+#include "instruments/stalls.h"
 
 /* The table of instruments; NULL: none yet. */
 static const struct capture_ops *const all_ops[CAPTURES] = {
 	[CAPTURE_RECLAIM] = &reclaim_capture,
 	[CAPTURE_RUN_QUEUE] = &runqueue_capture,
+	[CAPTURE_STALLS] = &stalls_capture,
 };
 
 struct captures {

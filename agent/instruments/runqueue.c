@@ -67,6 +67,7 @@ static int walk(struct runqueue *rq, struct err *err)
 	if (fd < 0)
 		return err_set(err, errno, "cannot walk the tasks");
 	rq->skel->bss->counters.tasks = 0;
+	rq->skel->bss->counters.followed = 0;
 	rq->skel->bss->counters.delay_ns = 0;
 	rq->skel->bss->counters.waits = 0;
 	while ((n = read(fd, nothing, sizeof(nothing))) > 0 || (n < 0 && errno == EINTR))
@@ -98,6 +99,8 @@ static int attach_all(struct runqueue *rq, struct err *err)
 	r = r < 0 ? r : walk(rq, err);
 	if (r < 0)
 		return r;
+	if (skel->bss->counters.followed < skel->bss->counters.tasks / 2)
+		return err_set(err, ENOMEM, "the kernel gives tasks no storage");
 	if (skel->bss->counters.waits == 0)
 		return err_say(err, EOPNOTSUPP,
 			       "this kernel does not time run queues (needs CONFIG_SCHEDSTATS, or "
@@ -106,30 +109,33 @@ static int attach_all(struct runqueue *rq, struct err *err)
 	return attach(skel->progs.on_switch, &skel->links.on_switch, err);
 }
 
-int runqueue_open(const struct runqueue_opts *opts, struct runqueue **ret, struct err *err)
+static int open_as(const struct runqueue_opts *opts, bool by_pid, struct runqueue **ret,
+		   struct err *err)
 {
 	struct runqueue *rq = xcalloc(1, sizeof(*rq));
-	struct err first = {0};
 	int r;
 
 	(void)pthread_mutex_init(&rq->lock, NULL);
-	rq->by_pid = opts->by_pid;
-	r = load(opts, rq->by_pid, &rq->skel, &first);
-	if (r < 0 && !rq->by_pid) {
-		/* Task storage is for tracing programs since 5.12 (a10787e6d58c); why else it failed, the second try tells. */
-		rq->by_pid = true;
-		r = load(opts, true, &rq->skel, err);
-	} else if (r < 0 && err) {
-		*err = first;
-	}
+	rq->by_pid = by_pid;
+	r = load(opts, by_pid, &rq->skel, err);
 	if (r == 0)
 		r = attach_all(rq, err);
-	if (r < 0) {
+	if (r < 0)
 		runqueue_close(rq);
-		return r;
-	}
-	*ret = rq;
-	return 0;
+	else
+		*ret = rq;
+	return r;
+}
+
+/*
+ * Task storage is for tracing programs since 5.12 (a10787e6d58c), and newer kernels have none to give where the CPU lacks a
+ * double-word compare and exchange. Why else it failed, the second try tells.
+ */
+int runqueue_open(const struct runqueue_opts *opts, struct runqueue **ret, struct err *err)
+{
+	if (!opts->by_pid && open_as(opts, false, ret, NULL) == 0)
+		return 0;
+	return open_as(opts, true, ret, err);
 }
 
 void runqueue_close(struct runqueue *rq)
@@ -149,8 +155,8 @@ const char *runqueue_method(const struct runqueue *rq)
 
 const char *runqueue_missing(const struct runqueue *rq)
 {
-	return rq->by_pid ? "this kernel has no task storage for tracing programs (before 5.12): "
-			    "tasks are followed by pid, at most 32768"
+	return rq->by_pid ? "this kernel has no task storage for tracing programs: tasks are "
+			    "followed by pid, at most 32768"
 			  : NULL;
 }
 

@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Stalls that are planted: a BPF program that runs for 100 ms without scheduling while another task waits for its CPU. And none
+ * where none is: CPU hogs for a minute. Needs root.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <cmocka.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include "instruments/bpf_load.h"
+#include "instruments/ksyms.h"
+#include "instruments/stalls.h"
+#include "support/bpf_seen.h"
+#include "support/cpu_load.h"
+#include "support/plant.h"
+
+#include "spin.skel.h"
+
+enum { PLANTED_MS = 100 };
+
+static const char *const our_programs[] = {"on_tick", "on_clock", "find_wakeup", "find_switch",
+					   NULL};
+static struct root proc = ROOT_INIT;
+static int last_cpu;
+static bool
+	emulated; /* both virtual CPUs take turns on one thread: ticks come late there as they please */
+
+static struct stalls *open_it(const struct stalls_opts *opts)
+{
+	struct stalls *stalls = NULL;
+	struct err err = {0};
+
+	if (stalls_open(&proc, opts, &stalls, &err) < 0)
+		fail_msg("stalls_open: %s", err.msg);
+	return stalls;
+}
+
+static struct stalls_snapshot *read_it(struct stalls *stalls)
+{
+	struct stalls_snapshot *s = NULL;
+	struct err err = {0};
+
+	if (stalls_read(stalls, 0, &s, &err) < 0)
+		fail_msg("stalls_read: %s", err.msg);
+	return s;
+}
+
+static void print_event(const struct ksyms *symbols, const struct stalls_event *event)
+{
+	char name[KSYMS_NAME_MAX];
+
+	print_message(
+		"  %s %.1f ms cpu%u %s (%u):", event->kind == STALLS_IRQ_OFF ? "irq-off" : "stall",
+		(double)event->duration_ns / 1e6, event->cpu, event->comm, event->pid);
+	for (uint32_t i = 0; i < event->n_frames && i < 14; i++)
+		print_message(" %s", ksyms_name(symbols, event->frames[i], name, sizeof(name)));
+	print_message("\n");
+}
+
+/* --- planting --------------------------------------------------------------------------------------------------------- */
+
+struct planted {
+	struct test_spin_bpf *skel;
+	int result[2];
+};
+
+static uint64_t spin(struct test_spin_bpf *skel, uint64_t turns)
+{
+	LIBBPF_OPTS(bpf_test_run_opts, run);
+	uint64_t begin_ns = clock_thread_cpu_ns();
+
+	skel->bss->turns = turns;
+	(void)bpf_prog_test_run_opts(bpf_program__fd(skel->progs.spin), &run);
+	return clock_thread_cpu_ns() - begin_ns; /* without the wait for the CPU that follows */
+}
+
+/* In a process of its own, on a CPU that another one wants: measures how long a turn takes, then stalls. Tells for how long. */
+static void stall(void *arg)
+{
+	struct planted *planted = arg;
+	uint64_t ns = spin(planted->skel, 1000), best_ns = ns;
+
+	for (int i = 0; i < 20; i++) {
+		ns = spin(planted->skel, 1000);
+		best_ns = ns < best_ns ? ns : best_ns;
+	}
+	(void)usleep(20000);
+	ns = spin(planted->skel, PLANTED_MS * NSEC_PER_MSEC * 1000 / best_ns);
+	if (write(planted->result[1], &ns, sizeof(ns)) != sizeof(ns))
+		_exit(1);
+}
+
+static struct test_spin_bpf *open_spin(void)
+{
+	BPF_OPEN_OPTS(opts);
+	struct bpf_load told = bpf_load_begin();
+	struct test_spin_bpf *skel = test_spin_bpf__open_opts(&opts);
+	int r = skel ? test_spin_bpf__load(skel) : -1;
+
+	(void)bpf_load_end(&told, 0, "", NULL);
+	if (r < 0) {
+		test_spin_bpf__destroy(skel);
+		return NULL;
+	}
+	return skel;
+}
+
+/* Whether that function is among the first after the interrupt's own. */
+static bool is_on_top(const struct ksyms *symbols, const struct stalls_event *event,
+		      const char *function)
+{
+	uint32_t at = 0;
+
+	for (uint32_t i = 0; i < event->n_frames; i++) {
+		const char *name = ksyms_function(symbols, event->frames[i]);
+
+		if (name && strncmp(name, "asm_sysvec", 10) == 0)
+			at = i + 1;
+	}
+	for (uint32_t i = at; i < event->n_frames && i < at + 6; i++) {
+		const char *name = ksyms_function(symbols, event->frames[i]);
+
+		if (name && strcmp(name, function) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void plant_and_find(const struct stalls_opts *opts)
+{
+	const char *cgroup = plant_cgroup(opts->by_clock ? "clock" : "stall");
+	const struct cpu_load competitor = {.cpu = last_cpu, .length_ms = 1500};
+	const struct cpu_load culprit = {
+		.name = "planted-stall", .cgroups = {cgroup}, .cpu = last_cpu};
+	struct planted planted = {.skel = open_spin()};
+	const struct stalls_event *found = NULL;
+	struct stalls *stalls;
+	struct stalls_snapshot *s;
+	struct ksyms *symbols = NULL;
+	uint64_t real_ns = 0;
+	struct stat st;
+	size_t n = 0;
+	pid_t pid, other;
+
+	if (!planted.skel) {
+		print_message("  skipped: no bpf_loop() to plant a stall with (before 5.17)\n");
+		skip();
+	}
+	assert_int_equal(pipe2(planted.result, O_CLOEXEC), 0);
+	assert_int_equal(stat(cgroup, &st), 0);
+	stalls = open_it(opts);
+	other = cpu_load_start(&competitor);
+	pid = cpu_load_run(&culprit, stall, &planted);
+	assert_int_equal(read(planted.result[0], &real_ns, sizeof(real_ns)), sizeof(real_ns));
+	assert_int_equal(cpu_load_wait(pid), 0);
+	assert_int_equal(cpu_load_wait(other), 0);
+	s = read_it(stalls);
+	(void)ksyms_load(&proc, &symbols, NULL);
+	for (size_t i = 0; i < s->n_events; i++) {
+		print_event(symbols, &s->events[i]);
+		if (s->events[i].cgroup != st.st_ino || s->events[i].kind != STALLS_NO_SCHED)
+			continue;
+		found = &s->events[i];
+		n++;
+	}
+	print_message("  %s: planted %.1f ms; %llu ticks looked at\n", stalls_method(stalls),
+		      (double)real_ns / 1e6, (unsigned long long)s->ticks);
+	stalls_close(stalls);
+	assert_int_equal(n, 1); /* once */
+	assert_string_equal(found->comm, "planted-stall");
+	assert_int_equal(found->pid, pid);
+	assert_int_equal(found->cpu, last_cpu);
+	assert_true(is_on_top(symbols, found, "htab_map_update_elem"));
+	if (!emulated) {
+		assert_true(real_ns >= 95 * NSEC_PER_MSEC && real_ns <= 105 * NSEC_PER_MSEC);
+		assert_true(found->duration_ns >= 90 * NSEC_PER_MSEC &&
+			    found->duration_ns <= 112 * NSEC_PER_MSEC);
+	}
+	ksyms_free(symbols);
+	stalls_snapshot_free(s);
+	test_spin_bpf__destroy(planted.skel);
+	close(planted.result[0]);
+	close(planted.result[1]);
+}
+
+static void test_finds_a_planted_stall(void **state)
+{
+	const struct stalls_opts opts = {0};
+
+	(void)state;
+	plant_and_find(&opts);
+}
+
+static void test_finds_it_by_clock(void **state)
+{
+	const struct stalls_opts opts = {.by_clock = true};
+
+	(void)state;
+	plant_and_find(&opts);
+}
+
+/* --- nothing where there is nothing ----------------------------------------------------------------------------------- */
+
+static void test_no_false_stalls(void **state)
+{
+	const struct stalls_opts opts = {0};
+	const uint64_t length_ms = emulated ? 5000 : 60000;
+	const struct cpu_load hog = {.cpu = -1, .length_ms = length_ms};
+	const struct cpu_load sleeper = {
+		.cpu = -1, .busy_us = 2000, .idle_us = 500, .length_ms = length_ms};
+	struct stalls *stalls = open_it(&opts);
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	struct ksyms *symbols = NULL;
+	pid_t pids[64];
+	struct stalls_snapshot *s;
+	size_t n = 0, false_ones = 0;
+
+	(void)state;
+	for (long i = 0; i < 2 * cpus && n < 60; i++)
+		pids[n++] = cpu_load_start(&hog);
+	for (int i = 0; i < 4; i++)
+		pids[n++] = cpu_load_start(&sleeper);
+	for (size_t i = 0; i < n; i++)
+		assert_int_equal(cpu_load_wait(pids[i]), 0);
+	s = read_it(stalls);
+	(void)ksyms_load(&proc, &symbols, NULL);
+	for (size_t i = 0; i < s->n_events; i++) {
+		print_event(symbols, &s->events[i]);
+		false_ones += s->events[i].kind == STALLS_NO_SCHED;
+	}
+	print_message(
+		"  %llu ticks, %zu stalls, %llu late ticks from user space (%.1f ms stolen)\n",
+		(unsigned long long)s->ticks, false_ones, (unsigned long long)s->stolen,
+		(double)s->stolen_ns / 1e6);
+	assert_true(s->ticks > length_ms / 10);
+	if (!emulated)
+		assert_int_equal(false_ones, 0);
+	ksyms_free(symbols);
+	stalls_snapshot_free(s);
+	stalls_close(stalls);
+}
+
+static void hold_open(void *arg)
+{
+	const struct stalls_opts opts = {0};
+	struct stalls *stalls = NULL;
+	char c = 0;
+
+	if (stalls_open(&proc, &opts, &stalls, NULL) < 0 || write(*(int *)arg, &c, 1) != 1)
+		_exit(1);
+	(void)pause();
+}
+
+static void test_leaves_nothing(void **state)
+{
+	const struct stalls_opts opts = {0};
+	const struct cpu_load plain = {.cpu = -1};
+	struct stalls *stalls;
+	int ready[2];
+	pid_t child;
+	char c;
+
+	(void)state;
+	assert_int_equal(bpf_seen_after(our_programs), 0);
+	stalls = open_it(&opts);
+	assert_true(bpf_seen(our_programs) >= 1);
+	stalls_close(stalls);
+	assert_int_equal(bpf_seen_after(our_programs), 0);
+
+	assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
+	child = cpu_load_run(&plain, hold_open, &ready[1]);
+	assert_int_equal(read(ready[0], &c, 1), 1);
+	assert_true(bpf_seen(our_programs) >= 1);
+	cpu_load_stop(child); /* by SIGKILL */
+	assert_int_equal(bpf_seen_after(our_programs), 0);
+	close(ready[0]);
+	close(ready[1]);
+}
+
+static int clean(void **state)
+{
+	(void)state;
+	cpu_load_clean();
+	plant_clean();
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_teardown(test_finds_a_planted_stall, clean),
+		cmocka_unit_test_teardown(test_finds_it_by_clock, clean),
+		cmocka_unit_test_teardown(test_no_false_stalls, clean),
+		cmocka_unit_test_teardown(test_leaves_nothing, clean),
+	};
+	struct err err = {0};
+	int failed;
+
+	emulated = getenv("MEMDIAG_TEST_EMULATED") != NULL;
+	last_cpu = (int)sysconf(_SC_NPROCESSORS_ONLN) - 1;
+	if (root_open(&proc, "/proc", &err) < 0) {
+		(void)fprintf(stderr, "%s\n", err.msg);
+		return 1;
+	}
+	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	root_close(&proc);
+	return failed;
+}
