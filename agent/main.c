@@ -17,6 +17,7 @@ static const struct command {
 	{"checks", cmd_checks, "list the checks, what each needs, and whether this node has it"},
 	{"agent", cmd_agent, "run on a node: watch MemoryDiagnoses, diagnose, report (DaemonSet)"},
 	{"controller", cmd_controller, "open and close runs, sum reports up (Deployment)"},
+	{"schedule", cmd_schedule, "print when a cron schedule runs next"},
 	{"version", cmd_version, "print the version"},
 };
 

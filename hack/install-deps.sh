@@ -4,9 +4,9 @@ set -euo pipefail
 
 declare -A group=(
 	[build]="gcc make git pkg-config clang llvm bpftool libbpf-dev libelf-dev zlib1g-dev libcurl4-openssl-dev libcjson-dev libyaml-dev protobuf-c-compiler libprotobuf-c-dev libmicrohttpd-dev libmnl-dev libc6-dev linux-libc-dev"
-	[test]="libcmocka-dev openssl"
+	[test]="libcmocka-dev openssl tzdata"
 	[lint]="clang-format cppcheck bear python3"
-	[e2e]="etcd-server openssl curl python3 lua5.1 bpftool"
+	[e2e]="etcd-server openssl curl python3 lua5.1 bpftool tzdata"
 	[containers]="containerd runc busybox-static curl python3"
 	[vm]="qemu-system-x86 busybox-static cpio e2fsprogs kmod xz-utils zstd debian-archive-keyring python3"
 	[fuzz]="clang libclang-rt-14-dev"

@@ -21,6 +21,7 @@ int cmd_pods(int argc, char **argv);
 int cmd_checks(int argc, char **argv);
 int cmd_agent(int argc, char **argv);
 int cmd_controller(int argc, char **argv);
+int cmd_schedule(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 
 /* Prints one line per fault on stderr. */
