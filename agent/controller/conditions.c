@@ -5,7 +5,7 @@
 
 #include "base/clock.h"
 
-static const cJSON *find(const cJSON *list, const char *type)
+const cJSON *condition_find(const cJSON *list, const char *type)
 {
 	const cJSON *item;
 
@@ -19,7 +19,7 @@ static const cJSON *find(const cJSON *list, const char *type)
 void condition_set(struct conditions *conditions, const char *type, bool status, const char *reason,
 		   const char *message)
 {
-	const cJSON *old = find(conditions->old, type);
+	const cJSON *old = condition_find(conditions->old, type);
 	const char *value = status ? "True" : "False";
 	cJSON *item = tree_push_object(conditions->list);
 	time_t since = conditions->now;
@@ -33,4 +33,21 @@ void condition_set(struct conditions *conditions, const char *type, bool status,
 	tree_add_time(item, "lastTransitionTime", since);
 	tree_add_str(item, "reason", reason);
 	tree_add_text(item, "message", message, 1024);
+}
+
+bool condition_is(const cJSON *list, const char *type, const char *status)
+{
+	return strcmp(tree_str_or_empty(condition_find(list, type), "status"), status) == 0;
+}
+
+bool condition_keep(struct conditions *conditions, const char *type)
+{
+	const cJSON *old = condition_find(conditions->old, type);
+	const char *status = tree_str_or_empty(old, "status");
+
+	if (strcmp(status, "True") != 0 && strcmp(status, "False") != 0)
+		return false;
+	condition_set(conditions, type, status[0] == 'T', tree_str_or_empty(old, "reason"),
+		      tree_str_or_empty(old, "message"));
+	return true;
 }

@@ -21,5 +21,11 @@ struct conditions {
 /* reason is a CamelCase word, message a sentence for people. */
 void condition_set(struct conditions *conditions, const char *type, bool status, const char *reason,
 		   const char *message);
+/* As it was before, but for this generation. False: there was none; nothing is added. */
+bool condition_keep(struct conditions *conditions, const char *type);
+
+/* In a list of conditions, which may be NULL. */
+const cJSON *condition_find(const cJSON *list, const char *type);
+bool condition_is(const cJSON *list, const char *type, const char *status);
 
 #endif

@@ -1,50 +1,74 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the status takes from reports: their numbers from metadata, their worst findings from their bodies. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "controller/status.h"
 #include "report/report.h"
 
+enum {
+	SUMMARY_TEXT_MAX = 1024, /* bytes of the annotation; agents write 150 */
+	COUNT_MAX = 1000000,	 /* findings of one node; agents keep 50 */
+};
+
+/* Appends a copy of s to the strings behind the struct. */
+static const char *pack(char **at, const char *s)
+{
+	size_t n = strlen(s) + 1;
+	char *copy = memcpy(*at, s, n);
+
+	*at += n;
+	return copy;
+}
+
+static int64_t count_of(const cJSON *numbers, const char *name, int64_t max)
+{
+	int64_t n = tree_int_or(numbers, name, 0);
+
+	return n < 0 ? 0 : n > max ? max : n;
+}
+
 struct report_summary *report_summary_new(const cJSON *object)
 {
 	const cJSON *metadata = tree_get(object, "metadata");
-	const cJSON *labels = tree_get(metadata, "labels");
 	const cJSON *owners = tree_get(metadata, "ownerReferences");
 	const char *text = cJSON_GetStringValue(
 		tree_member(tree_get(metadata, "annotations"), REPORT_ANNOTATION_SUMMARY));
-	const char *diagnosis = cJSON_GetStringValue(tree_member(labels, REPORT_LABEL_DIAGNOSIS));
-	const char *run = cJSON_GetStringValue(tree_member(labels, REPORT_LABEL_RUN));
+	const char *run =
+		cJSON_GetStringValue(tree_member(tree_get(metadata, "labels"), REPORT_LABEL_RUN));
+	const char *name = tree_str_or_empty(metadata, "name"), *dot = strchr(name, '.');
+	const char *uid = tree_str_or_empty(metadata, "uid");
+	const char *owner = tree_str_or_empty(cJSON_GetArrayItem(owners, 0), "uid");
 	_cleanup_tree_ cJSON *numbers = NULL;
+	const char *verdict;
 	struct report_summary *summary;
+	char *strings;
 
-	if (!diagnosis || !run || !text || tree_parse_json(text, strlen(text), &numbers, NULL) < 0)
+	if (!dot || !run || !text || strlen(text) > SUMMARY_TEXT_MAX ||
+	    tree_parse_json(text, strlen(text), &numbers, NULL) < 0)
 		return NULL;
-	summary = xcalloc(1, sizeof(*summary));
-	summary->name = xstrdup(tree_str_or_empty(metadata, "name"));
-	summary->diagnosis = xstrdup(diagnosis);
-	summary->run_id = xstrdup(run);
-	summary->owner_uid = xstrdup(tree_str_or_empty(cJSON_GetArrayItem(owners, 0), "uid"));
-	summary->node = xstrdup(tree_str_or_empty(numbers, "nodeName"));
-	summary->verdict = xstrdup(tree_str_or_empty(numbers, "verdict"));
-	summary->critical = tree_int_or(numbers, "critical", 0);
-	summary->warning = tree_int_or(numbers, "warning", 0);
-	summary->reclaimable_bytes = tree_int_or(numbers, "reclaimableBytes", 0);
+	verdict = tree_str_or_empty(numbers, "verdict");
+	summary = xcalloc(1, sizeof(*summary) + 2 * (strlen(name) + 1) + strlen(run) + 1 +
+				     strlen(uid) + 1 + strlen(owner) + 1 + strlen(verdict) + 1);
+	strings = (char *)(summary + 1);
+	summary->name = pack(&strings, name);
+	/* Whose it is, its name says: that an agent cannot choose, as it can an annotation. */
+	summary->diagnosis = strings;
+	summary->node = pack(&strings, name) + (dot - name) + 1;
+	((char *)summary->diagnosis)[dot - name] = '\0';
+	summary->run_id = pack(&strings, run);
+	summary->uid = pack(&strings, uid);
+	summary->owner_uid = pack(&strings, owner);
+	summary->verdict = pack(&strings, verdict);
+	summary->critical = count_of(numbers, "critical", COUNT_MAX);
+	summary->warning = count_of(numbers, "warning", COUNT_MAX);
+	summary->reclaimable_bytes = count_of(numbers, "reclaimableBytes", INT64_C(1) << 50);
 	return summary;
 }
 
-void report_summary_free(void *arg)
+void report_summary_free(void *summary)
 {
-	struct report_summary *summary = arg;
-
-	if (!summary)
-		return;
-	free(summary->name);
-	free(summary->diagnosis);
-	free(summary->run_id);
-	free(summary->owner_uid);
-	free(summary->node);
-	free(summary->verdict);
 	free(summary);
 }
 
@@ -139,13 +163,15 @@ size_t status_reports_to_read(const struct status_input *in,
 			      const struct report_summary *ret[STATUS_MAX_TOP_FINDINGS])
 {
 	const char *run_id = tree_str_or_empty(in->diagnosis, "status.run.id");
+	const char *uid = tree_str_or_empty(in->diagnosis, "metadata.uid");
 	size_t n = 0;
 
 	for (size_t i = 0; i < in->n_reports; i++) {
 		const struct report_summary *report = in->reports[i];
 		size_t at = n;
 
-		if (strcmp(report->run_id, run_id) != 0 || report->critical + report->warning == 0)
+		if (strcmp(report->run_id, run_id) != 0 || strcmp(report->owner_uid, uid) != 0 ||
+		    report->critical + report->warning == 0)
 			continue;
 		while (at > 0 && is_worse(report, ret[at - 1]))
 			at--;

@@ -2,343 +2,302 @@
 #include "controller/status.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/num.h"
-#include "controller/conditions.h"
-#include "spec/spec.h"
+#include "controller/status_internal.h"
 
-/* Totals over the reports of one run. */
-struct totals {
-	size_t desired, reported, failed;
-	int64_t critical, warning, reclaimable_bytes;
-	bool *covered; /* of in->nodes: has reported */
+enum {
+	STATUS_MAX_BYTES = 16 << 10,
+	LOOK_SECONDS = 3600, /* looked at so often even when nothing is expected */
 };
 
-/* Everything a status is made from, gathered once. */
-struct computation {
-	const struct status_input *in;
-	const struct spec *spec;
-	const cJSON *old; /* the status as it is */
-	char run_id[64];
-	int64_t generation;
-	struct totals totals;
-};
-
-static int compare_names(const void *a, const void *b)
+static void copy_members(const cJSON *from, cJSON *to, const char *const *names, size_t n)
 {
-	return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
-static void sum_up(struct computation *c)
-{
-	const struct status_input *in = c->in;
-	struct totals *totals = &c->totals;
-
-	totals->desired = in->n_nodes;
-	totals->covered = xcalloc(in->n_nodes, sizeof(bool));
-	for (size_t i = 0; i < in->n_reports; i++) {
-		const struct report_summary *report = in->reports[i];
-		const char *const *node;
-
-		if (strcmp(report->run_id, c->run_id) != 0 ||
-		    strcmp(report->owner_uid, c->spec->uid) != 0)
-			continue;
-		/* A report from a node that is not targeted counts for nothing. */
-		node = in->n_nodes ? bsearch(&report->node, in->nodes, in->n_nodes,
-					     sizeof(*in->nodes), compare_names)
-				   : NULL;
-		if (!node || totals->covered[node - in->nodes])
-			continue;
-		totals->covered[node - in->nodes] = true;
-		totals->reported++;
-		totals->failed += strcmp(report->verdict, "Error") == 0;
-		totals->critical += report->critical;
-		totals->warning += report->warning;
-		totals->reclaimable_bytes += report->reclaimable_bytes;
-	}
-}
-
-static void add_summary(const struct computation *c, bool closed, cJSON *status)
-{
-	const struct totals *totals = &c->totals;
-	cJSON *summary = tree_add_object(status, "summary");
-	char text[NUM_TEXT_MAX], nodes[48];
-
-	tree_add_u64(summary, "desired", totals->desired);
-	tree_add_u64(summary, "reported", totals->reported);
-	tree_add_u64(summary, "failed", totals->failed);
-	tree_add_u64(summary, "missing", closed ? totals->desired - totals->reported : 0);
-	tree_add_int(summary, "critical", totals->critical);
-	tree_add_int(summary, "warning", totals->warning);
-	(void)snprintf(nodes, sizeof(nodes), "%zu/%zu", totals->reported, totals->desired);
-	tree_add_str(summary, "nodes", nodes);
-	tree_add_int(summary, "reclaimableBytes", totals->reclaimable_bytes);
-	tree_add_str(summary, "reclaimable",
-		     num_format_bytes((uint64_t)totals->reclaimable_bytes, text));
-}
-
-static void add_missing(const struct computation *c, cJSON *status)
-{
-	cJSON *list = tree_add_array(status, "missingNodes");
-
-	for (size_t i = 0; i < c->in->n_nodes; i++) {
-		if (!c->totals.covered[i] && cJSON_GetArraySize(list) < STATUS_MAX_MISSING)
-			tree_push_str(list, c->in->nodes[i]);
-	}
-}
-
-static void add_top_findings(const struct computation *c, cJSON *status)
-{
-	cJSON *list = tree_add_array(status, "topFindings"), *copy;
-	const cJSON *item;
-
-	cJSON_ArrayForEach (item, c->in->top_findings) {
-		copy = cJSON_Duplicate(item, true);
-		cJSON_DeleteItemFromObjectCaseSensitive(copy, "bytes");
-		cJSON_AddItemToArray(list, copy);
-	}
-}
-
-static struct conditions conditions_of(const struct computation *c, cJSON *status)
-{
-	return (struct conditions){
-		.list = tree_add_array(status, "conditions"),
-		.old = tree_get(c->old, "conditions"),
-		.generation = c->generation,
-		.now = c->in->now,
-	};
-}
-
-/* The spec can't be acted on: says why, and keeps what is known of an earlier run. */
-static cJSON *stalled(const struct computation *c, const char *reason, const char *message)
-{
-	cJSON *status = cJSON_CreateObject();
-	struct conditions conditions;
-	static const char *const kept[] = {"run", "summary", "topFindings", "missingNodes",
-					   "lastSuccessfulTime"};
-
-	tree_add_int(status, "observedGeneration", c->generation);
-	for (size_t i = 0; i < ARRAY_SIZE(kept); i++) {
-		const cJSON *item = tree_get(c->old, kept[i]);
+	for (size_t i = 0; i < n; i++) {
+		const cJSON *item = tree_member(from, names[i]);
 
 		if (item)
-			cJSON_AddItemToObject(status, kept[i], cJSON_Duplicate(item, true));
+			cJSON_AddItemToObject(to, names[i], cJSON_Duplicate(item, true));
 	}
-	conditions = conditions_of(c, status);
-	condition_set(&conditions, "Ready", false, reason, message);
-	condition_set(&conditions, "Reconciling", false, reason,
-		      "nothing can be done until the spec changes");
-	condition_set(&conditions, "Stalled", true, reason, message);
-	condition_set(&conditions, "Complete", false, reason, message);
-	return status;
 }
 
-static cJSON *suspended(const struct computation *c)
+static const char *const results[] = {"run", "summary", "topFindings", "missingNodes"};
+static const char *const memory[] = {"lastSuccessfulTime", "lastScheduleTime",
+				     "lastHandledRunRequest"};
+
+static cJSON *new_status(const struct computation *c)
 {
-	static const char message[] = "spec.suspend is true: no run is started";
 	cJSON *status = cJSON_CreateObject();
-	struct conditions conditions;
 
 	tree_add_int(status, "observedGeneration", c->generation);
-	conditions = conditions_of(c, status);
-	condition_set(&conditions, "Ready", true, "Suspended", message);
-	condition_set(&conditions, "Reconciling", false, "Suspended", message);
-	condition_set(&conditions, "Stalled", false, "Suspended", message);
-	condition_set(&conditions, "Complete", false, "Suspended", message);
 	return status;
 }
 
-/* Report writes are spread over nodes/25 seconds, at most 5 minutes: 25 writes a second. */
-static int64_t spread_seconds(size_t nodes)
+static void add_next(time_t next, cJSON *status)
 {
-	return nodes / 25 > 300 ? 300 : (int64_t)(nodes / 25);
+	if (next)
+		tree_add_time(status, "nextScheduleTime", next);
 }
 
-static time_t run_time(const cJSON *run, const char *name, time_t otherwise)
+/* Findings go first, least severe first, then names of missing nodes. summary counts all of both. */
+static void keep_small(cJSON *status)
 {
-	time_t t = otherwise;
+	static const char *const lists[] = {"topFindings", "missingNodes"};
 
-	(void)clock_parse_rfc3339(tree_str_or_empty(run, name), &t);
-	return t;
-}
+	for (size_t i = 0; i < ARRAY_SIZE(lists); i++) {
+		cJSON *list = cJSON_GetObjectItemCaseSensitive(status, lists[i]);
 
-static cJSON *add_run(const struct computation *c, const char *state, bool closed, cJSON *status)
-{
-	const cJSON *old = tree_get(c->old, "run");
-	bool same = strcmp(tree_str_or_empty(old, "id"), c->run_id) == 0;
-	time_t start = same ? run_time(old, "startTime", c->in->now) : c->in->now;
-	int64_t spread = same ? tree_int_or(old, "spreadSeconds", 0)
-			      : spread_seconds(c->in->n_nodes);
-	time_t deadline = start + (time_t)c->spec->active_deadline_seconds + spread;
-	cJSON *run = tree_add_object(status, "run");
-	char text[NUM_TEXT_MAX];
+		for (int n = cJSON_GetArraySize(list); n > 0; n--) {
+			_cleanup_free_ char *text = tree_print_json(status, false);
 
-	tree_add_str(run, "id", c->run_id);
-	tree_add_str(run, "trigger", "Generation");
-	tree_add_str(run, "state", state);
-	tree_add_time(run, "startTime", start);
-	tree_add_time(run, "deadline", same ? run_time(old, "deadline", deadline) : deadline);
-	tree_add_int(run, "spreadSeconds", spread);
-	if (c->spec->pod_name && c->in->n_nodes == 1)
-		tree_add_str(run, "nodeName", c->in->nodes[0]);
-	if (closed) {
-		tree_add_time(run, "completionTime", c->in->now);
-		tree_add_str(
-			run, "duration",
-			num_format_seconds(c->in->now > start ? (uint64_t)(c->in->now - start) : 0,
-					   text));
+			if (strlen(text) <= STATUS_MAX_BYTES)
+				return;
+			cJSON_DeleteItemFromArray(list, n - 1);
+		}
 	}
-	return run;
 }
 
-static cJSON *running(const struct computation *c)
+/* What an active run is as the status has it. */
+static bool find_active_run(struct computation *c)
 {
-	cJSON *status = cJSON_CreateObject();
-	struct conditions conditions;
-	_cleanup_free_ char *message = xasprintf("run %s: %zu of %zu nodes have reported",
-						 c->run_id, c->totals.reported, c->totals.desired);
+	const cJSON *run = tree_get(c->old, "run");
+	const char *trigger = tree_str_or_empty(run, "trigger");
 
-	tree_add_int(status, "observedGeneration", c->generation);
-	add_run(c, "Running", false, status);
-	add_summary(c, false, status);
-	tree_add_str(status, "lastSuccessfulTime", tree_str(c->old, "lastSuccessfulTime"));
-	conditions = conditions_of(c, status);
-	condition_set(&conditions, "Ready", false, "RunInProgress", message);
-	condition_set(&conditions, "Reconciling", true, "RunInProgress", message);
-	condition_set(&conditions, "Stalled", false, "RunInProgress", "the run is going on");
-	condition_set(&conditions, "Complete", false, "RunInProgress", message);
-	return status;
+	if (strcmp(tree_str_or_empty(run, "state"), "Running") != 0)
+		return false;
+	(void)snprintf(c->run_id, sizeof(c->run_id), "%s", tree_str_or_empty(run, "id"));
+	c->trigger = TRIGGER_GENERATION;
+	for (int i = TRIGGER_GENERATION; i <= TRIGGER_SCHEDULE; i++) {
+		if (strcmp(run_trigger_names[i], trigger) == 0)
+			c->trigger = (enum run_trigger)i;
+	}
+	c->run_start = run_time(run, "startTime", c->in->now);
+	return true;
 }
 
-/* How a run that is over ended. */
-struct ending {
-	bool complete;
-	const char *reason;
-	char *message;
-};
-
-static struct ending ending_of(const struct computation *c)
+static cJSON *with_run(const struct computation *c, const struct ending *ending, time_t next)
 {
-	const struct totals *totals = &c->totals;
-	size_t missing = totals->desired - totals->reported;
+	cJSON *status = new_status(c);
 
-	if (totals->desired == 0 && c->in->no_nodes_reason)
-		return (struct ending){false, c->in->no_nodes_reason,
-				       xstrdup(c->in->no_nodes_message)};
-	if (totals->desired == 0)
-		return (struct ending){
-			false, "NoMatchingNodes",
-			xstrdup("no node matches spec.target; correct nodeName or "
-				"nodeSelector, see kubectl get nodes --show-labels")};
-	if (totals->reported == 0)
-		return (struct ending){false, "DeadlineExceeded",
-				       xasprintf("none of %zu nodes reported before the deadline; "
-						 "do the agents run? "
-						 "See kubectl -n memdiag-system get pods",
-						 totals->desired)};
-	if (totals->failed == totals->reported)
-		return (struct ending){
-			false, "ChecksFailed",
-			xasprintf("no check worked on any of %zu nodes; the reports say why",
-				  totals->reported)};
-	return (struct ending){true, missing ? "NodesMissing" : "AllNodesReported",
-			       xasprintf("%zu of %zu nodes reported, %zu missing, %zu failed",
-					 totals->reported, totals->desired, missing,
-					 totals->failed)};
-}
-
-static bool fails_on_findings(const struct computation *c)
-{
-	if (c->spec->fail_on == SEVERITY_CRITICAL)
-		return c->totals.critical > 0;
-	return c->spec->fail_on == SEVERITY_WARNING && c->totals.critical + c->totals.warning > 0;
-}
-
-static void closing_conditions(const struct computation *c, const struct ending *ending,
-			       cJSON *status)
-{
-	struct conditions conditions = conditions_of(c, status);
-	_cleanup_free_ char *found = xasprintf("%" PRId64 " critical and %" PRId64
-					       " warning findings",
-					       c->totals.critical, c->totals.warning);
-	bool any = c->totals.critical + c->totals.warning > 0;
-
-	if (ending->complete && fails_on_findings(c))
-		condition_set(&conditions, "Ready", false, "FindingsDetected", found);
-	else
-		condition_set(&conditions, "Ready", ending->complete, ending->reason,
-			      ending->message);
-	condition_set(&conditions, "Reconciling", false, ending->reason, "the run is over");
-	condition_set(&conditions, "Stalled", !ending->complete, ending->reason, ending->message);
-	condition_set(&conditions, "Complete", ending->complete, ending->reason, ending->message);
-	condition_set(&conditions, "FindingsDetected", any, any ? "FindingsDetected" : "NoFindings",
-		      found);
-}
-
-static cJSON *closed(const struct computation *c)
-{
-	struct ending ending = ending_of(c);
-	cJSON *status = cJSON_CreateObject();
-
-	tree_add_int(status, "observedGeneration", c->generation);
-	add_run(c, ending.complete ? "Complete" : "Failed", true, status);
-	add_summary(c, true, status);
-	add_missing(c, status);
-	add_top_findings(c, status);
-	if (ending.complete)
+	run_add(c, ending, status);
+	run_add_results(c, ending != NULL, status);
+	copy_members(c->old, status, memory, ARRAY_SIZE(memory));
+	if (ending && ending->complete) {
+		cJSON_DeleteItemFromObjectCaseSensitive(status, "lastSuccessfulTime");
 		tree_add_time(status, "lastSuccessfulTime", c->in->now);
+	}
+	add_next(next, status);
+	if (ending)
+		conditions_at_end(c, ending, status);
 	else
-		tree_add_str(status, "lastSuccessfulTime", tree_str(c->old, "lastSuccessfulTime"));
-	closing_conditions(c, &ending, status);
+		conditions_while_running(c, status);
+	keep_small(status);
+	return status;
+}
+
+static cJSON *closed(const struct computation *c, time_t next)
+{
+	struct ending ending = run_ending(c);
+	cJSON *status = with_run(c, &ending, next);
+
 	free(ending.message);
 	return status;
+}
+
+/* --- what there is to do -------------------------------------------------------------------------------------------- */
+
+/* Whether the run that is due ends the one that is going on. */
+static bool may_replace(const struct computation *c)
+{
+	switch (c->due.trigger) {
+	case TRIGGER_GENERATION: /* what is going on is of a spec that is no more */
+		return true;
+	case TRIGGER_REQUEST:
+		return c->spec->replace;
+	case TRIGGER_SCHEDULE:
+		return c->spec->replace && c->due.slot > c->run_start;
+	case TRIGGER_NONE:
+		break;
+	}
+	return false;
+}
+
+static void replace_member(cJSON *status, const char *name, cJSON *item)
+{
+	cJSON_DeleteItemFromObjectCaseSensitive(status, name);
+	cJSON_AddItemToObject(status, name, item);
+}
+
+static void open_run(struct computation *c, struct status_output *out)
+{
+	const struct due *due = &c->due;
+	time_t next = due->next;
+	char text[CLOCK_TEXT_MAX];
+	int64_t at;
+
+	memcpy(c->run_id, due->run_id, sizeof(c->run_id));
+	c->trigger = due->trigger;
+	c->run_start = c->in->now;
+	totals_sum_up(c);
+	if (due->trigger == TRIGGER_SCHEDULE) {
+		next = cron_next(&c->cron, c->in->zone, due->slot, &at) ? at : 0;
+		out->missed = due->missed;
+		out->missed_since = due->missed_since;
+	}
+	out->urgent = true;
+	out->status = c->in->n_nodes > 0 ? with_run(c, NULL, next) : closed(c, next);
+	if (due->trigger == TRIGGER_SCHEDULE)
+		replace_member(out->status, "lastScheduleTime",
+			       cJSON_CreateString(clock_format_rfc3339(due->slot, text)));
+	if (due->request[0] && due->trigger != TRIGGER_SCHEDULE)
+		replace_member(out->status, "lastHandledRunRequest",
+			       cJSON_CreateString(due->request));
+}
+
+static bool counts_changed(const struct computation *c)
+{
+	const cJSON *summary = tree_get(c->old, "summary");
+
+	return tree_int_or(summary, "reported", 0) != (int64_t)c->totals.reported ||
+	       tree_int_or(summary, "desired", 0) != (int64_t)c->totals.desired ||
+	       tree_int_or(summary, "ignored", 0) != (int64_t)c->totals.ignored;
 }
 
 /* A run that is going on: counts, or closes when every node has reported or time is up. */
 static void progress(struct computation *c, struct status_output *out)
 {
 	const cJSON *run = tree_get(c->old, "run");
-	time_t deadline = run_time(run, "deadline", c->in->now);
-	bool over = c->totals.reported == c->totals.desired || c->in->now >= deadline;
+	time_t now = c->in->run_now ? c->in->run_now : c->in->now;
+	time_t deadline = run_time(run, "deadline", now);
+	bool accepted = tree_int_or(c->old, "observedGeneration", -1) == c->generation;
 	const struct report_summary *unused[STATUS_MAX_TOP_FINDINGS];
 
-	if (!over) {
-		out->again_seconds = (uint64_t)(deadline - c->in->now);
-		if (tree_int_or(c->old, "summary.reported", 0) != (int64_t)c->totals.reported ||
-		    tree_int_or(c->old, "summary.desired", 0) != (int64_t)c->totals.desired)
-			out->status = running(c);
+	totals_sum_up(c);
+	if (c->totals.reported < c->totals.desired && now < deadline) {
+		out->again_seconds = (uint64_t)(deadline - now);
+		out->urgent = !accepted;
+		if (!accepted || counts_changed(c))
+			out->status = with_run(c, NULL, c->due.next);
 		return;
 	}
 	out->urgent = true;
 	if (!c->in->top_findings && status_reports_to_read(c->in, unused) > 0)
 		out->needs_findings = true;
 	else
-		out->status = closed(c);
+		out->status = closed(c, c->due.next);
 }
 
-static void one_shot(struct computation *c, struct status_output *out)
+/* Nothing runs and nothing is due. The status becomes what it should be, whatever it was. */
+static void rest(const struct computation *c, struct status_output *out)
+{
+	_cleanup_tree_ cJSON *status = NULL;
+	char next[CLOCK_TEXT_MAX] = "";
+
+	/* A one-shot at rest is as its run left it. */
+	if (!c->spec->schedule && !c->spec->suspend)
+		return;
+	status = new_status(c);
+	copy_members(c->old, status, results, ARRAY_SIZE(results));
+	copy_members(c->old, status, memory, ARRAY_SIZE(memory));
+	add_next(c->due.next, status);
+	conditions_at_rest(c, status);
+	if (cJSON_Compare(c->old, status, true))
+		return;
+	if (c->due.next)
+		(void)clock_format_rfc3339(c->due.next, next);
+	if (strcmp(tree_str_or_empty(c->old, "nextScheduleTime"), next) != 0) {
+		out->missed = c->due.missed;
+		out->missed_since = c->due.missed_since;
+	}
+	out->urgent = true;
+	out->status = take_ptr(status);
+}
+
+/* --- the end of a one-shot ------------------------------------------------------------------------------------------- */
+
+/* With nothing left to do: true when it is to be deleted now. */
+static bool lifetime_is_over(const struct computation *c, struct status_output *out)
 {
 	const cJSON *run = tree_get(c->old, "run");
+	const char *state = tree_str_or_empty(run, "state");
+	time_t end = 0;
 
-	(void)snprintf(c->run_id, sizeof(c->run_id), "g-%" PRId64, c->generation);
-	sum_up(c);
-	if (strcmp(tree_str_or_empty(run, "id"), c->run_id) != 0) {
-		out->urgent = true;
-		if (c->spec->suspend) {
-			if (tree_int_or(c->old, "observedGeneration", -1) != c->generation)
-				out->status = suspended(c);
-		} else {
-			out->status = c->in->n_nodes > 0 ? running(c) : closed(c);
-		}
-	} else if (strcmp(tree_str_or_empty(run, "state"), "Running") == 0) {
-		progress(c, out);
+	if (!c->spec->ttl_set || c->spec->schedule ||
+	    (strcmp(state, "Complete") != 0 && strcmp(state, "Failed") != 0) ||
+	    clock_parse_rfc3339(tree_str_or_empty(run, "completionTime"), &end) < 0)
+		return false;
+	end += (time_t)c->spec->ttl_seconds;
+	if (end > c->in->now)
+		out->again_seconds = (uint64_t)(end - c->in->now);
+	return end <= c->in->now;
+}
+
+/* --- the whole ------------------------------------------------------------------------------------------------------- */
+
+/* The spec can't be acted on: says why, once per generation, and keeps what is known of earlier runs. */
+static void refuse(const struct computation *c, const char *reason, const char *message,
+		   struct status_output *out)
+{
+	cJSON *status, *run;
+
+	if (tree_int_or(c->old, "observedGeneration", -1) == c->generation &&
+	    strcmp(tree_str_or_empty(condition_find(tree_get(c->old, "conditions"), "Stalled"),
+				     "reason"),
+		   reason) == 0)
+		return;
+	status = new_status(c);
+	copy_members(c->old, status, results, ARRAY_SIZE(results));
+	copy_members(c->old, status, memory, ARRAY_SIZE(memory));
+	run = cJSON_GetObjectItemCaseSensitive(status, "run");
+	if (strcmp(tree_str_or_empty(run, "state"), "Running") == 0) {
+		cJSON_ReplaceItemInObjectCaseSensitive(run, "state", cJSON_CreateString("Failed"));
+		tree_add_time(run, "completionTime", c->in->now);
 	}
-	free(c->totals.covered);
+	conditions_refused(c, reason, message, status);
+	out->urgent = true;
+	out->status = status;
+}
+
+/* A schedule that can't be used leaves the rest of the spec as it is: a run that is going on goes on. */
+static void read_schedule(struct computation *c)
+{
+	struct err err = {0};
+
+	if (cron_parse(c->spec->schedule, &c->cron, &err) < 0) {
+		c->fault_reason = "InvalidSchedule";
+		(void)err_say(&c->fault, EINVAL, "spec.schedule: %s", err.msg);
+	} else if (c->in->zone_fault) {
+		c->fault_reason = "InvalidTimeZone";
+		(void)err_say(&c->fault, EINVAL, "spec.timeZone: \"%s\": %s",
+			      c->spec->time_zone ? c->spec->time_zone : "UTC", c->in->zone_fault);
+	}
+}
+
+static void find_due(struct computation *c)
+{
+	const struct due_input in = {.diagnosis = c->in->diagnosis,
+				     .spec = c->spec,
+				     .cron = c->spec->schedule ? &c->cron : NULL,
+				     .zone = c->in->zone,
+				     .now = c->in->now};
+
+	if (!c->fault_reason)
+		due_find(&in, &c->due);
+}
+
+static void look_again(const struct computation *c, struct status_output *out)
+{
+	time_t next = c->due.next;
+
+	if (out->again_seconds > LOOK_SECONDS)
+		out->again_seconds = LOOK_SECONDS;
+	if (next > c->in->now && (uint64_t)(next - c->in->now) < out->again_seconds)
+		out->again_seconds = (uint64_t)(next - c->in->now);
 }
 
 void status_compute(const struct status_input *in, struct status_output *out)
@@ -346,25 +305,29 @@ void status_compute(const struct status_input *in, struct status_output *out)
 	_cleanup_faults_ struct faults faults = {0};
 	_cleanup_spec_ struct spec *spec = NULL;
 	struct computation c = {.in = in};
-	const char *reason = "InvalidSpec";
-	struct err err = {0};
-	int r;
+	bool active;
 
 	memset(out, 0, sizeof(*out));
+	out->again_seconds = LOOK_SECONDS;
 	c.old = tree_get(in->diagnosis, "status");
 	c.generation = tree_int_or(in->diagnosis, "metadata.generation", 0);
-	r = spec_decode(in->diagnosis, SPEC_FROM_API, &spec, &faults);
-	if (r < 0)
-		(void)err_say(&err, EINVAL, "%s", faults.lines[0]);
-	else
-		r = spec_supported(spec, &reason, &err);
-	if (r < 0) {
-		/* Said once per generation. */
-		out->urgent = true;
-		if (tree_int_or(c.old, "observedGeneration", -1) != c.generation)
-			out->status = stalled(&c, reason, err.msg);
+	if (spec_decode(in->diagnosis, SPEC_FROM_API, &spec, &faults) < 0) {
+		refuse(&c, "InvalidSpec", faults.lines[0], out);
 		return;
 	}
 	c.spec = spec;
-	one_shot(&c, out);
+	if (spec->schedule)
+		read_schedule(&c);
+	find_due(&c);
+	active = find_active_run(&c);
+	if (c.due.trigger != TRIGGER_NONE && (!active || may_replace(&c)))
+		open_run(&c, out);
+	else if (active)
+		progress(&c, out);
+	else if (lifetime_is_over(&c, out))
+		out->remove = true;
+	else
+		rest(&c, out);
+	look_again(&c, out);
+	free(c.totals.covered);
 }

@@ -11,18 +11,20 @@
 #include <time.h>
 
 #include "base/tree.h"
+#include "controller/tz.h"
 
-/* A report as its metadata tells. */
+/* A report as its metadata tells: one allocation, since there is one per diagnosis and node. */
 struct report_summary {
-	char *name; /* of the report */
-	char *diagnosis, *node, *run_id;
-	char *owner_uid; /* of the diagnosis it was written for */
-	char *verdict;
-	int64_t critical, warning, reclaimable_bytes;
-	bool seen; /* in the list that is being read */
+	const char *name; /* of the report: <diagnosis>.<node>, which the API server enforces */
+	const char *diagnosis, *node, *run_id;
+	const char *uid;       /* of the report */
+	const char *owner_uid; /* of the diagnosis it was written for */
+	const char *verdict;
+	int64_t critical, warning, reclaimable_bytes; /* none below 0 */
+	bool seen;				      /* in the list that is being read */
 };
 
-/* NULL when the object is no report of ours. Freed with report_summary_free(). */
+/* NULL when the object is no report of ours, or says what cannot be. Freed with report_summary_free(). */
 struct report_summary *report_summary_new(const cJSON *metadata_object);
 void report_summary_free(void *summary);
 
@@ -38,7 +40,15 @@ struct status_input {
 	size_t n_reports;
 	/* What the reports with findings say, most severe first; NULL: not read yet. */
 	const cJSON *top_findings;
+	size_t n_unread;	/* reports that have findings but could not be read */
+	const struct tz *zone;	/* spec.timeZone; NULL: UTC */
+	const char *zone_fault; /* why there is no such zone here; NULL: there is */
 	time_t now;
+	/*
+	 * The same, had nobody set the clock since the run that is active was first seen: a run's deadline neither passes nor
+	 * moves away because the clock is set. 0: as now.
+	 */
+	time_t run_now;
 };
 
 enum {
@@ -51,6 +61,10 @@ struct status_output {
 	cJSON *status;	     /* complete new status to apply; NULL: leave it as it is */
 	bool urgent;	     /* a transition: write at once */
 	bool needs_findings; /* the run can be closed once top_findings are read; status is NULL then */
+	bool remove; /* ttlSecondsAfterFinished has passed: delete it; status is NULL then */
+	unsigned int
+		missed; /* times of the schedule that the status passes over; up to 100 are counted */
+	time_t missed_since;	/* the first of these */
 	uint64_t again_seconds; /* look again by then even if nothing happens; 0: no need */
 };
 

@@ -76,15 +76,32 @@ void decode_string(struct decoder *d, const struct field *field, const cJSON *it
 	*out = xstrdup(s);
 }
 
-/* A field whose meaning this version leaves to others (the controller's schedule machinery, the API server). */
-static void decode_presence(struct decoder *d, const struct field *field, const cJSON *item,
-			    const char *path)
+/* A number whose absence means something of its own. */
+static void decode_optional_int(struct decoder *d, const struct field *field, const cJSON *item,
+				const char *path)
 {
-	bool *out = member(d, field);
+	size_t before = d->faults->n;
 
-	(void)path;
-	/* An empty list or mapping is the same as none. */
-	*out |= !((cJSON_IsArray(item) || cJSON_IsObject(item)) && !item->child);
+	decode_int(d, field, item, path);
+	if (d->faults->n > before)
+		return;
+	if (field->offset == offsetof(struct spec, ttl_seconds))
+		d->spec->ttl_set = true;
+	else
+		d->spec->starting_deadline_set = true;
+}
+
+static void decode_concurrency(struct decoder *d, const struct field *field, const cJSON *item,
+			       const char *path)
+{
+	const char *s = cJSON_GetStringValue(item);
+
+	(void)field;
+	if (!s || (strcmp(s, "Forbid") != 0 && strcmp(s, "Replace") != 0)) {
+		decode_fault(d, path, item, "must be Forbid or Replace");
+		return;
+	}
+	d->spec->replace = strcmp(s, "Replace") == 0;
 }
 
 static void decode_ignored(struct decoder *d, const struct field *field, const cJSON *item,
@@ -123,15 +140,19 @@ static const struct field spec_fields[] = {
 	 "must be a duration from 10ms to 5m, such as 500ms, 2s or 1m"},
 	{"schedule", decode_string, offsetof(struct spec, schedule), 1, 128,
 	 "must be a cron expression of 1 to 128 characters"},
-	{"timeZone", decode_ignored},
-	{"startingDeadlineSeconds", decode_ignored},
+	{"timeZone", decode_string, offsetof(struct spec, time_zone), 1, 64,
+	 "must be the name of an IANA time zone, such as Europe/Berlin"},
+	{"startingDeadlineSeconds", decode_optional_int,
+	 offsetof(struct spec, starting_deadline_seconds), 10, 604800,
+	 "must be a whole number from 10 to 604800"},
 	{"activeDeadlineSeconds", decode_int, offsetof(struct spec, active_deadline_seconds), 10,
 	 86400, "must be a whole number from 10 to 86400"},
-	{"concurrencyPolicy", decode_ignored},
+	{"concurrencyPolicy", decode_concurrency},
 	{"suspend", decode_bool, offsetof(struct spec, suspend)},
 	{"historyLimit", decode_int, offsetof(struct spec, history_limit), 0, 10,
 	 "must be a whole number from 0 to 10"},
-	{"ttlSecondsAfterFinished", decode_presence, offsetof(struct spec, ttl_set)},
+	{"ttlSecondsAfterFinished", decode_optional_int, offsetof(struct spec, ttl_seconds), 0,
+	 31536000, "must be a whole number from 0 to 31536000"},
 	{"failOn", decode_fail_on},
 	{"thresholds", decode_thresholds},
 };

@@ -56,6 +56,7 @@ void spec_free(struct spec *spec)
 		return;
 	free(spec->node_name);
 	free(spec->schedule);
+	free(spec->time_zone);
 	cJSON_Delete(spec->node_selector);
 	cJSON_Delete(spec->namespaces);
 	cJSON_Delete(spec->pod_selector);
@@ -108,23 +109,6 @@ int spec_load_file(const char *path, cJSON **ret, struct faults *faults)
 	if (r < 0) {
 		faults_add(faults, path, NULL, err.msg);
 		return -EINVAL;
-	}
-	return 0;
-}
-
-int spec_supported(const struct spec *spec, const char **ret_reason, struct err *err)
-{
-	if (spec->schedule) {
-		*ret_reason = "ScheduleNotSupported";
-		return err_say(err, EOPNOTSUPP,
-			       "spec.schedule: this version runs one-shot diagnoses only; remove "
-			       "spec.schedule, or apply a new diagnosis for each run");
-	}
-	if (spec->ttl_set) {
-		*ret_reason = "TTLNotSupported";
-		return err_say(err, EOPNOTSUPP,
-			       "spec.ttlSecondsAfterFinished: this version does not delete "
-			       "finished diagnoses; remove the field and use kubectl delete");
 	}
 	return 0;
 }

@@ -10,7 +10,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/err.h"
 #include "base/tree.h"
 #include "spec/faults.h"
 #include "spec/reasons.h"
@@ -72,9 +71,14 @@ struct spec {
 	uint64_t cpu_budget_ms;
 	uint64_t active_deadline_seconds;
 	uint64_t history_limit;
-	char *schedule;
+	char *schedule;	 /* NULL: one-shot */
+	char *time_zone; /* NULL: UTC */
+	bool starting_deadline_set;
+	uint64_t starting_deadline_seconds;
+	bool replace; /* concurrencyPolicy: Replace; else Forbid */
 	bool suspend;
 	bool ttl_set;
+	uint64_t ttl_seconds;
 	enum severity fail_on; /* SEVERITY_NONE: Never */
 	struct spec_threshold thresholds[SPEC_MAX_THRESHOLDS];
 	size_t n_thresholds;
@@ -99,11 +103,6 @@ int spec_decode(const cJSON *doc, enum spec_mode mode, struct spec **ret, struct
  * caller frees *ret with cJSON_Delete().
  */
 int spec_load_file(const char *path, cJSON **ret, struct faults *faults);
-
-/*
- * What is valid but beyond this version, as a CamelCase reason and a sentence in err; 0 when all of it can be run.
- */
-int spec_supported(const struct spec *spec, const char **ret_reason, struct err *err);
 
 /* Whether the target names pods: then what is charged to other cgroups is none of the run's business. */
 bool spec_limits_pods(const struct spec *spec);

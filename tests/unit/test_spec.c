@@ -207,31 +207,28 @@ static void newer_fields_of_the_server_are_passed_over(void **state)
 	assert_int_equal(faults.n, 0);
 }
 
-static void what_this_version_cannot_run(void **state)
+static void schedules(void **state)
 {
-	static const struct {
-		const char *text, *reason;
-	} rows[] = {
-		{HEAD "spec: {schedule: '@daily'}", "ScheduleNotSupported"},
-		{HEAD "spec: {target: {namespaces: [a]}}", NULL},
-		{HEAD "spec: {target: {podSelector: {matchLabels: {a: b}}}}", NULL},
-		{HEAD "spec: {target: {pod: {namespace: a, name: b}}}", NULL},
-		{HEAD "spec: {ttlSecondsAfterFinished: 0}", "TTLNotSupported"},
-		{HEAD "spec: {target: {namespaces: []}}", NULL},
-	};
+	struct faults faults = {0};
+	_cleanup_spec_ struct spec *none = decode(HEAD, SPEC_FROM_API, &faults);
+	_cleanup_spec_ struct spec *all = decode(
+		HEAD
+		"spec: {schedule: '@daily', timeZone: Europe/Berlin, startingDeadlineSeconds: 600, "
+		"concurrencyPolicy: Replace, suspend: true}",
+		SPEC_FROM_FILE, &faults);
+	_cleanup_spec_ struct spec *ttl =
+		decode(HEAD "spec: {ttlSecondsAfterFinished: 0}", SPEC_FROM_FILE, &faults);
 
 	(void)state;
-	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		struct faults faults = {0};
-		_cleanup_spec_ struct spec *spec = decode(rows[i].text, SPEC_FROM_API, &faults);
-		const char *reason = NULL;
-		struct err err = {0};
-		int r = spec_supported(spec, &reason, &err);
-
-		assert_int_equal(r, rows[i].reason ? -EOPNOTSUPP : 0);
-		if (rows[i].reason)
-			assert_string_equal(reason, rows[i].reason);
-	}
+	assert_int_equal(faults.n, 0);
+	assert_true(!none->schedule && !none->starting_deadline_set && !none->replace &&
+		    !none->ttl_set);
+	assert_string_equal(all->schedule, "@daily");
+	assert_string_equal(all->time_zone, "Europe/Berlin");
+	assert_true(all->starting_deadline_set && all->replace && all->suspend);
+	assert_int_equal(all->starting_deadline_seconds, 600);
+	assert_true(ttl->ttl_set);
+	assert_int_equal(ttl->ttl_seconds, 0);
 }
 
 static void targets(void **state)
@@ -263,7 +260,7 @@ int main(void)
 		cmocka_unit_test(many_faults_are_counted),
 		cmocka_unit_test(hostile_values_stay_short_and_plain),
 		cmocka_unit_test(newer_fields_of_the_server_are_passed_over),
-		cmocka_unit_test(what_this_version_cannot_run),
+		cmocka_unit_test(schedules),
 		cmocka_unit_test(targets),
 	};
 

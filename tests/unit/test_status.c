@@ -217,8 +217,7 @@ static void what_cannot_run_is_stalled_once(void **state)
 	static const struct {
 		const char *spec, *reason, *text;
 	} rows[] = {
-		{"{\"schedule\":\"@daily\"}", "ScheduleNotSupported", "schedule"},
-		{"{\"ttlSecondsAfterFinished\":5}", "TTLNotSupported", "ttlSeconds"},
+		{"{\"schedule\":\"0 0 31 2 *\"}", "InvalidSchedule", "never fires"},
 		{"{\"thresholds\":[{\"reason\":\"PageCacheHihg\",\"warning\":\"1%\"}]}",
 		 "InvalidSpec", "PageCacheHihg"},
 	};
