@@ -2,6 +2,7 @@
 #include "base/clock.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 static uint64_t clock_ns(clockid_t id)
@@ -28,6 +29,18 @@ const char *clock_format_rfc3339(time_t t, char out[CLOCK_TEXT_MAX])
 
 	if (!gmtime_r(&t, &tm) || strftime(out, CLOCK_TEXT_MAX, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
 		memcpy(out, "1970-01-01T00:00:00Z", sizeof("1970-01-01T00:00:00Z"));
+	return out;
+}
+
+const char *clock_format_micro_now(char out[CLOCK_MICRO_TEXT_MAX])
+{
+	struct timespec ts = {0};
+	char text[CLOCK_TEXT_MAX];
+
+	(void)clock_gettime(CLOCK_REALTIME, &ts);
+	(void)clock_format_rfc3339(ts.tv_sec, text);
+	(void)snprintf(out, CLOCK_MICRO_TEXT_MAX, "%.19s.%06ldZ", text,
+		       ts.tv_nsec / 1000 % 1000000);
 	return out;
 }
 

@@ -5,14 +5,17 @@
 
 #include "base/map.h"
 #include "base/mem.h"
+#include "controller/clock_watch.h"
 #include "controller/entry.h"
-#include "controller/status.h"
+#include "controller/prune.h"
 #include "kube/watch.h"
 
 struct controller {
 	struct cluster cluster;
 	struct map entries; /* struct entry by diagnosis name */
 	struct kube_watch *diagnoses, *reports, *nodes;
+	struct prune *prune;
+	struct clock_watch *clock;
 };
 
 static void touch(void *arg, const char *name, void *entry)
@@ -22,9 +25,9 @@ static void touch(void *arg, const char *name, void *entry)
 	entry_touch(entry);
 }
 
-static void touch_all(struct controller *controller)
+static void touch_all(void *controller)
 {
-	map_each(&controller->entries, touch, NULL);
+	map_each(&((struct controller *)controller)->entries, touch, NULL);
 }
 
 /* --- diagnoses --------------------------------------------------------------------------------------------------- */
@@ -52,7 +55,8 @@ static void diagnosis_upsert(void *arg, const cJSON *object)
 	const char *name = tree_str_or_empty(object, "metadata.name");
 	struct entry *entry = map_get(&controller->entries, name);
 
-	if (entry) {
+	/* Deleted and made again while nobody looked: another one of the same name. */
+	if (entry && strcmp(entry_uid(entry), tree_str_or_empty(object, "metadata.uid")) == 0) {
 		entry_update(entry, object);
 	} else {
 		entry = entry_new(&controller->cluster, object);
@@ -70,26 +74,18 @@ static void diagnosis_remove(void *arg, const cJSON *object)
 
 static void diagnoses_end(void *arg)
 {
-	map_sweep(&((struct controller *)arg)->entries, entry_is_unseen);
+	struct controller *controller = arg;
+
+	map_sweep(&controller->entries, entry_is_unseen);
+	controller->cluster.diagnoses_synced = true;
+	touch_all(controller);
 }
 
 /* --- reports ----------------------------------------------------------------------------------------------------- */
 
-static void mark_report_unseen(void *arg, const char *name, void *summary)
-{
-	(void)arg;
-	(void)name;
-	((struct report_summary *)summary)->seen = false;
-}
-
-static int report_is_unseen(void *summary)
-{
-	return !((struct report_summary *)summary)->seen;
-}
-
 static void reports_begin(void *arg)
 {
-	map_each(&((struct controller *)arg)->cluster.reports, mark_report_unseen, NULL);
+	reports_mark(&((struct controller *)arg)->cluster.reports);
 }
 
 static void report_upsert(void *arg, const cJSON *object)
@@ -102,7 +98,7 @@ static void report_upsert(void *arg, const cJSON *object)
 		return;
 	summary->seen = true;
 	entry = map_get(&controller->entries, summary->diagnosis);
-	map_set(&controller->cluster.reports, summary->name, summary);
+	reports_set(&controller->cluster.reports, summary);
 	if (entry)
 		entry_touch(entry);
 }
@@ -111,14 +107,14 @@ static void report_remove(void *arg, const cJSON *object)
 {
 	struct controller *controller = arg;
 
-	map_remove(&controller->cluster.reports, tree_str_or_empty(object, "metadata.name"));
+	reports_remove(&controller->cluster.reports, tree_str_or_empty(object, "metadata.name"));
 }
 
 static void reports_end(void *arg)
 {
 	struct controller *controller = arg;
 
-	map_sweep(&controller->cluster.reports, report_is_unseen);
+	reports_sweep(&controller->cluster.reports);
 	controller->cluster.reports_synced = true;
 	touch_all(controller);
 }
@@ -149,6 +145,13 @@ static void nodes_begin(void *arg)
 	map_each(&((struct controller *)arg)->cluster.nodes, mark_node_unseen, NULL);
 }
 
+static void nodes_changed(void *arg, const char *name, void *entry)
+{
+	(void)arg;
+	(void)name;
+	entry_nodes_changed(entry);
+}
+
 /* Nodes heartbeat through their status: only new labels are news. */
 static void node_upsert(void *arg, const cJSON *object)
 {
@@ -165,7 +168,7 @@ static void node_upsert(void *arg, const cJSON *object)
 	news = !known || !cJSON_Compare(known, labels, true);
 	map_set(&controller->cluster.nodes, name, labels);
 	if (news && controller->cluster.nodes_synced)
-		touch_all(controller);
+		map_each(&controller->entries, nodes_changed, NULL);
 }
 
 static void node_remove(void *arg, const cJSON *object)
@@ -173,7 +176,7 @@ static void node_remove(void *arg, const cJSON *object)
 	struct controller *controller = arg;
 
 	map_remove(&controller->cluster.nodes, tree_str_or_empty(object, "metadata.name"));
-	touch_all(controller);
+	map_each(&controller->entries, nodes_changed, NULL);
 }
 
 static void nodes_end(void *arg)
@@ -185,9 +188,33 @@ static void nodes_end(void *arg)
 	touch_all(controller);
 }
 
-struct controller *controller_new(struct loop *loop, struct kube_client *client)
+/* --- leading ------------------------------------------------------------------------------------------------------ */
+
+static void stop_entry(void *arg, const char *name, void *entry)
+{
+	(void)arg;
+	(void)name;
+	entry_stop(entry);
+}
+
+static void on_lease(void *arg, bool held)
+{
+	struct controller *controller = arg;
+
+	if (held) {
+		touch_all(controller);
+		return;
+	}
+	/* What is under way would be written in another's time. */
+	map_each(&controller->entries, stop_entry, NULL);
+	prune_stop(controller->prune);
+}
+
+struct controller *controller_new(struct loop *loop, struct kube_client *client,
+				  const struct controller_opts *opts)
 {
 	struct controller *controller = xcalloc(1, sizeof(*controller));
+	struct cluster *cluster = &controller->cluster;
 	const struct kube_watch_opts diagnoses = {
 		.path = "/apis/memdiag.io/v1alpha1/memorydiagnoses",
 		.fns = {diagnoses_begin, diagnosis_upsert, diagnosis_remove, diagnoses_end},
@@ -205,16 +232,42 @@ struct controller *controller_new(struct loop *loop, struct kube_client *client)
 		.fns = {nodes_begin, node_upsert, node_remove, nodes_end},
 		.arg = controller,
 	};
+	const struct kube_lease_opts lease = {
+		.namespace = opts->namespace,
+		.name = CONTROLLER_LEASE,
+		.identity = opts->identity,
+		.changed = on_lease,
+		.arg = controller,
+	};
 
-	controller->cluster.loop = loop;
-	controller->cluster.client = client;
-	controller->cluster.nodes = (struct map)MAP_INIT(free_labels);
-	controller->cluster.reports = (struct map)MAP_INIT(report_summary_free);
+	cluster->loop = loop;
+	cluster->client = client;
+	cluster->zoneinfo = opts->zoneinfo;
+	cluster->events = kube_events_new(client, "memdiag.io/controller", opts->identity);
+	cluster->nodes = (struct map)MAP_INIT(free_labels);
+	reports_init(&cluster->reports);
 	controller->entries = (struct map)MAP_INIT(entry_free);
+	controller->prune = prune_new(cluster, &controller->entries);
+	controller->clock = clock_watch_new(loop, touch_all, controller);
+	if (opts->leader_elect)
+		cluster->lease = kube_lease_new(client, &lease);
 	controller->nodes = kube_watch_new(client, &nodes);
 	controller->reports = kube_watch_new(client, &reports);
 	controller->diagnoses = kube_watch_new(client, &diagnoses);
 	return controller;
+}
+
+static void resign_done(void *arg)
+{
+	loop_stop(((struct controller *)arg)->cluster.loop);
+}
+
+void controller_resign(struct controller *controller)
+{
+	if (!controller->cluster.lease)
+		return;
+	kube_lease_release(controller->cluster.lease, resign_done, controller);
+	(void)loop_run(controller->cluster.loop, NULL);
 }
 
 void controller_free(struct controller *controller)
@@ -224,8 +277,12 @@ void controller_free(struct controller *controller)
 	kube_watch_free(controller->diagnoses);
 	kube_watch_free(controller->reports);
 	kube_watch_free(controller->nodes);
+	clock_watch_free(controller->clock);
+	prune_free(controller->prune);
 	map_done(&controller->entries);
-	map_done(&controller->cluster.reports);
+	kube_lease_free(controller->cluster.lease);
+	kube_events_free(controller->cluster.events);
+	reports_done(&controller->cluster.reports);
 	map_done(&controller->cluster.nodes);
 	free(controller);
 }

@@ -1,65 +1,58 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "controller/entry.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "controller/status.h"
-#include "spec/spec.h"
+#include "base/num.h"
+#include "controller/entry_internal.h"
+#include "controller/transitions.h"
 
-#define DIAGNOSES_PATH "/apis/memdiag.io/v1alpha1/memorydiagnoses/"
-#define REPORTS_PATH   "/apis/memdiag.io/v1alpha1/memorydiagnosisreports/"
-#define FIELD_MANAGER  "memdiag-controller"
+#define FIELD_MANAGER "memdiag-controller"
 
 enum {
-	TOUCH_MS = 20, /* events come in bursts: one look at all of them */
+	TOUCH_MS = 20,	 /* events come in bursts: one look at all of them */
+	LOOK_SHARE = 10, /* one that costs 50 ms is followed by 500 ms without */
+	WRITE_TIMEOUT_MS = 10 * 1000,
 };
 
-/* Where target.pod runs, as looked up for one generation of the spec. */
-struct pod_node {
-	int64_t generation; /* 0: not looked up */
-	char *node;	    /* NULL: it has none */
-	const char *reason; /* why; static */
-	char *message;
-};
+/* --- what entries need of their controller ------------------------------------------------------------------------------- */
 
-struct entry {
-	struct cluster *cluster;
-	char *name;
-	cJSON *object;
-	bool seen;
-	struct loop_timer *timer;
-	uint64_t last_write_ns;
-	unsigned int tries;
-	struct kube_request *request; /* a write or a read in flight; at most one */
-	/* Reading the reports' findings before a run is closed. */
-	char *to_read[STATUS_MAX_TOP_FINDINGS];
-	size_t n_to_read, n_read;
-	cJSON *findings;
-	bool findings_read;
-	struct pod_node pod; /* with target.pod */
-};
-
-static void look(void *arg);
-
-static void forget_findings(struct entry *entry)
+bool cluster_synced(const struct cluster *cluster)
 {
-	for (size_t i = 0; i < entry->n_to_read; i++)
-		free(entry->to_read[i]);
-	entry->n_to_read = entry->n_read = 0;
-	cJSON_Delete(entry->findings);
-	entry->findings = NULL;
-	entry->findings_read = false;
+	return cluster->nodes_synced && cluster->reports_synced && cluster->diagnoses_synced;
 }
 
-static void forget_pod(struct entry *entry)
+bool cluster_may_write(const struct cluster *cluster)
 {
-	free(entry->pod.node);
-	free(entry->pod.message);
-	entry->pod = (struct pod_node){0};
+	return !cluster->lease || kube_lease_held(cluster->lease);
 }
+
+struct kube_request *cluster_delete(struct cluster *cluster, const char *path, const char *uid,
+				    const char *version, kube_response_fn done, void *arg)
+{
+	_cleanup_tree_ cJSON *body = cJSON_CreateObject();
+	_cleanup_free_ char *text = NULL;
+	struct kube_request_opts opts = {.method = "DELETE",
+					 .path = path,
+					 .content_type = "application/json",
+					 .timeout_ms = WRITE_TIMEOUT_MS};
+	cJSON *preconditions;
+
+	tree_add_str(body, "apiVersion", "v1");
+	tree_add_str(body, "kind", "DeleteOptions");
+	tree_add_str(body, "propagationPolicy", "Background");
+	preconditions = tree_add_object(body, "preconditions");
+	tree_add_str(preconditions, "uid", uid);
+	tree_add_str(preconditions, "resourceVersion", version);
+	opts.body = text = tree_print_json(body, false);
+	return kube_request(cluster->client, &opts, done, arg);
+}
+
+/* --- life --------------------------------------------------------------------------------------------------------------- */
 
 struct entry *entry_new(struct cluster *cluster, const cJSON *diagnosis)
 {
@@ -67,7 +60,7 @@ struct entry *entry_new(struct cluster *cluster, const cJSON *diagnosis)
 
 	entry->cluster = cluster;
 	entry->name = xstrdup(tree_str_or_empty(diagnosis, "metadata.name"));
-	entry->timer = loop_timer_new(cluster->loop, look, entry);
+	entry->timer = loop_timer_new(cluster->loop, entry_look, entry);
 	entry_update(entry, diagnosis);
 	return entry;
 }
@@ -80,11 +73,26 @@ void entry_free(void *arg)
 		return;
 	kube_request_cancel(entry->request);
 	loop_timer_free(entry->timer);
-	forget_findings(entry);
-	forget_pod(entry);
+	entry_forget_findings(entry);
+	entry_forget_pod(entry);
+	zone_done(&entry->zone);
 	cJSON_Delete(entry->object);
+	cJSON_Delete(entry->before);
+	free(entry->written_version);
 	free(entry->name);
 	free(entry);
+}
+
+const char *entry_uid(const struct entry *entry)
+{
+	return tree_str_or_empty(entry->object, "metadata.uid");
+}
+
+bool entry_is_running(const struct entry *entry)
+{
+	return strcmp(tree_str_or_empty(entry->object, "status.run.state"), "Running") == 0 &&
+	       tree_int_or(entry->object, "status.observedGeneration", -1) ==
+		       tree_int_or(entry->object, "metadata.generation", 0);
 }
 
 void entry_update(struct entry *entry, const cJSON *diagnosis)
@@ -99,8 +107,27 @@ void entry_update(struct entry *entry, const cJSON *diagnosis)
 
 void entry_touch(struct entry *entry)
 {
-	if (!entry->request)
-		loop_timer_arm(entry->timer, TOUCH_MS);
+	uint64_t pause = LOOK_SHARE * entry->look_ms;
+
+	/* Touched before: events that never end must not put the look off. */
+	if (entry->request || entry->touched)
+		return;
+	entry->touched = true;
+	loop_timer_arm(entry->timer, pause > TOUCH_MS ? pause : TOUCH_MS);
+}
+
+void entry_nodes_changed(struct entry *entry)
+{
+	if (strcmp(tree_str_or_empty(entry->object, "status.run.state"), "Running") == 0)
+		entry_touch(entry);
+}
+
+void entry_stop(struct entry *entry)
+{
+	kube_request_cancel(entry->request);
+	entry->request = NULL;
+	entry_forget_findings(entry);
+	entry->tries = 0;
 }
 
 void entry_set_seen(struct entry *entry, bool seen)
@@ -113,158 +140,34 @@ bool entry_seen(const struct entry *entry)
 	return entry->seen;
 }
 
-/* --- what is known, as the computation wants it ------------------------------------------------------------------ */
+/* --- writing ------------------------------------------------------------------------------------------------------------ */
 
-struct gather {
-	const struct spec *spec;
-	const char *uid;
-	const char *diagnosis;
-	const char **nodes;
-	size_t n_nodes;
-	const struct report_summary **reports;
-	size_t n_reports;
-};
-
-static void gather_node(void *arg, const char *name, void *labels)
+static void tell(const struct entry *entry, const cJSON *new)
 {
-	struct gather *gather = arg;
+	struct transition list[TRANSITIONS_MAX];
+	size_t n = transitions_find(entry->before, new, entry->missed, entry->missed_since, list);
 
-	if (spec_targets_node(gather->spec, name, labels))
-		gather->nodes[gather->n_nodes++] = name;
-}
+	for (size_t i = 0; i < n; i++) {
+		const struct kube_event event = {.api_version = SPEC_API_VERSION,
+						 .kind = SPEC_KIND,
+						 .name = entry->name,
+						 .uid = entry_uid(entry),
+						 .warning = list[i].warning,
+						 .reason = list[i].reason,
+						 .action = "Diagnose",
+						 .note = list[i].note,
+						 .key = list[i].key};
 
-static void gather_report(void *arg, const char *name, void *summary)
-{
-	struct gather *gather = arg;
-
-	(void)name;
-	if (strcmp(((struct report_summary *)summary)->diagnosis, gather->diagnosis) == 0)
-		gather->reports[gather->n_reports++] = summary;
-}
-
-static void gather_all(const struct entry *entry, const struct spec *spec, struct gather *gather)
-{
-	const struct cluster *cluster = entry->cluster;
-
-	gather->spec = spec;
-	gather->diagnosis = entry->name;
-	gather->nodes = xcalloc(cluster->nodes.n + 1, sizeof(*gather->nodes));
-	gather->reports = xcalloc(cluster->reports.n, sizeof(*gather->reports));
-	map_each(&cluster->nodes, gather_node, gather);
-	map_each(&cluster->reports, gather_report, gather);
-}
-
-/* --- reading findings -------------------------------------------------------------------------------------------- */
-
-static void read_next(struct entry *entry);
-
-static void on_report(void *arg, const struct kube_response *response)
-{
-	struct entry *entry = arg;
-
-	entry->request = NULL;
-	if (response->status != 200 && response->status != 404 && kube_retryable(response)) {
-		loop_timer_arm(entry->timer,
-			       kube_backoff_ms(entry->tries++, response->retry_after_ms));
-		return;
+		log_info("%s: %s: %s", entry->name, list[i].reason, list[i].note);
+		kube_events_emit(entry->cluster->events, &event);
 	}
-	/* A report that is gone meanwhile has no findings. */
-	if (response->status == 200)
-		status_merge_findings(entry->findings, response->body);
-	entry->tries = 0;
-	entry->n_read++;
-	read_next(entry);
 }
 
-static void read_next(struct entry *entry)
+static void try_later(struct entry *entry, const struct kube_response *response)
 {
-	_cleanup_free_ char *path = NULL;
-	struct kube_request_opts opts = {.method = "GET"};
-
-	if (entry->n_read == entry->n_to_read) {
-		entry->findings_read = true;
-		look(entry);
-		return;
-	}
-	path = xasprintf(REPORTS_PATH "%s", entry->to_read[entry->n_read]);
-	opts.path = path;
-	entry->request = kube_request(entry->cluster->client, &opts, on_report, entry);
+	loop_timer_arm(entry->timer,
+		       kube_backoff_ms(entry->tries++, response->retry_after_ms) + TOUCH_MS);
 }
-
-static void read_findings(struct entry *entry, const struct status_input *in)
-{
-	const struct report_summary *reports[STATUS_MAX_TOP_FINDINGS];
-	size_t n = status_reports_to_read(in, reports);
-
-	forget_findings(entry);
-	for (size_t i = 0; i < n; i++)
-		entry->to_read[i] = xstrdup(reports[i]->name);
-	entry->n_to_read = n;
-	entry->findings = cJSON_CreateArray();
-	read_next(entry);
-}
-
-/* --- the node of target.pod ------------------------------------------------------------------------------------------ */
-
-static void on_pod(void *arg, const struct kube_response *response)
-{
-	struct entry *entry = arg;
-	const char *node = tree_str_or_empty(response->body, "spec.nodeName");
-
-	entry->request = NULL;
-	if (response->status != 200 && kube_retryable(response)) {
-		loop_timer_arm(entry->timer,
-			       kube_backoff_ms(entry->tries++, response->retry_after_ms));
-		return;
-	}
-	forget_pod(entry);
-	entry->tries = 0;
-	entry->pod.generation = tree_int_or(entry->object, "metadata.generation", 0);
-	if (response->status == 200 && *node) {
-		entry->pod.node = xstrdup(node);
-	} else if (response->status == 200) {
-		entry->pod.reason = "PodNotScheduled";
-		entry->pod.message =
-			xstrdup("the pod of spec.target.pod runs on no node yet; apply "
-				"the diagnosis again when it does");
-	} else {
-		entry->pod.reason = "PodNotFound";
-		entry->pod.message = xasprintf("spec.target.pod: %s", response->error);
-	}
-	look(entry);
-}
-
-/* True when the pod's node is known, or that it has none; else it is asked for. */
-static bool pod_is_known(struct entry *entry, const struct spec *spec)
-{
-	_cleanup_free_ char *path = NULL;
-	struct kube_request_opts opts = {.method = "GET"};
-
-	if (entry->pod.generation == tree_int_or(entry->object, "metadata.generation", 0))
-		return true;
-	path = xasprintf("/api/v1/namespaces/%s/pods/%s", spec->pod_namespace, spec->pod_name);
-	opts.path = path;
-	entry->request = kube_request(entry->cluster->client, &opts, on_pod, entry);
-	return false;
-}
-
-/* The pod's node alone, as the run was opened with or as it was looked up. */
-static void gather_pod_node(const struct entry *entry, struct gather *gather,
-			    struct status_input *in)
-{
-	const char *node = tree_str(entry->object, "status.run.nodeName");
-
-	if (tree_int_or(entry->object, "status.observedGeneration", -1) != entry->pod.generation ||
-	    !node)
-		node = entry->pod.node;
-	gather->n_nodes = 0;
-	if (node)
-		gather->nodes[gather->n_nodes++] = node;
-	in->no_nodes_reason = entry->pod.reason;
-	in->no_nodes_message = entry->pod.message;
-}
-
-/* --- writing ----------------------------------------------------------------------------------------------------- */
 
 static void on_written(void *arg, const struct kube_response *response)
 {
@@ -273,27 +176,41 @@ static void on_written(void *arg, const struct kube_response *response)
 	entry->request = NULL;
 	if (response->status == 200) {
 		entry->tries = 0;
-		log_info("%s: run %s %s, %s nodes", entry->name,
-			 tree_str_or_empty(response->body, "status.run.id"),
-			 tree_str_or_empty(response->body, "status.run.state"),
-			 tree_str_or_empty(response->body, "status.summary.nodes"));
-		forget_findings(entry);
+		tell(entry, tree_get(response->body, "status"));
+		entry_forget_findings(entry);
+		free(entry->written_version);
+		entry->written_version =
+			xstrdup(tree_str_or_empty(response->body, "metadata.resourceVersion"));
 		/* The answer is the newest object: the watch may be behind. */
 		entry_update(entry, response->body);
 		return;
 	}
+	entry->written_hash = 0;
 	/* 409: somebody else changed it; the watch brings the new object. 404: deleted; the watch will say so. */
 	if (response->status != 409 && response->status != 404)
 		log_warn("%s: cannot write the status: %s", entry->name, response->error);
-	loop_timer_arm(entry->timer,
-		       kube_backoff_ms(entry->tries++, response->retry_after_ms) + 50);
+	try_later(entry, response);
+}
+
+/* Whether this very status is what led to the object as it is: a server that keeps less than it is given is not told twice. */
+static bool written_already(struct entry *entry, const cJSON *status)
+{
+	_cleanup_free_ char *text = tree_print_json(status, false);
+	uint64_t hash = num_hash(text, strlen(text));
+
+	if (hash == entry->written_hash && entry->written_version &&
+	    strcmp(entry->written_version,
+		   tree_str_or_empty(entry->object, "metadata.resourceVersion")) == 0)
+		return true;
+	entry->written_hash = hash;
+	return false;
 }
 
 /* Takes ownership of status. */
 static void write_status(struct entry *entry, cJSON *status)
 {
 	_cleanup_tree_ cJSON *body = cJSON_CreateObject();
-	_cleanup_free_ char *path = xasprintf(DIAGNOSES_PATH "%s/status", entry->name);
+	_cleanup_free_ char *path = xasprintf(CLUSTER_DIAGNOSES_PATH "%s/status", entry->name);
 	cJSON *metadata;
 
 	tree_add_str(body, "apiVersion", SPEC_API_VERSION);
@@ -304,20 +221,53 @@ static void write_status(struct entry *entry, cJSON *status)
 	tree_add_str(metadata, "resourceVersion",
 		     tree_str(entry->object, "metadata.resourceVersion"));
 	cJSON_AddItemToObject(body, "status", status);
+	cJSON_Delete(entry->before);
+	entry->before = cJSON_Duplicate(tree_get(entry->object, "status"), true);
 	entry->last_write_ns = clock_mono_ns();
 	entry->request =
 		kube_apply(entry->cluster->client, path, FIELD_MANAGER, body, on_written, entry);
 }
 
-/* Counting writes keep a distance; transitions do not wait. Returns the milliseconds still to wait. */
+static void on_removed(void *arg, const struct kube_response *response)
+{
+	struct entry *entry = arg;
+
+	entry->request = NULL;
+	/* 200 and 404: the watch will say so. It is not asked for again before the backoff is over. */
+	if (response->status == 200 || response->status == 202)
+		log_info("%s: deleted, ttlSecondsAfterFinished has passed", entry->name);
+	else if (response->status != 409 && response->status != 404)
+		log_warn("%s: cannot be deleted: %s", entry->name, response->error);
+	try_later(entry, response);
+}
+
+static void remove_diagnosis(struct entry *entry)
+{
+	_cleanup_free_ char *path = xasprintf(CLUSTER_DIAGNOSES_PATH "%s", entry->name);
+
+	entry->request = cluster_delete(
+		entry->cluster, path, entry_uid(entry),
+		tree_str_or_empty(entry->object, "metadata.resourceVersion"), on_removed, entry);
+}
+
+/*
+ * Counting writes keep a distance, and one that grows with the run, so that a run of thousands of nodes is told about in a
+ * handful; transitions do not wait. Returns the milliseconds still to wait.
+ */
 static uint64_t must_wait_ms(const struct entry *entry, bool urgent)
 {
 	uint64_t since_ms = (clock_mono_ns() - entry->last_write_ns) / NSEC_PER_MSEC;
+	int64_t spread = tree_int_or(entry->object, "status.run.spreadSeconds", 0);
+	uint64_t distance_ms =
+		(spread / 5 > STATUS_WRITE_SECONDS ? (uint64_t)spread / 5 : STATUS_WRITE_SECONDS) *
+		1000;
 
-	if (urgent || since_ms >= STATUS_WRITE_SECONDS * 1000)
+	if (urgent || since_ms >= distance_ms)
 		return 0;
-	return STATUS_WRITE_SECONDS * 1000 - since_ms;
+	return distance_ms - since_ms;
 }
+
+/* --- looking ------------------------------------------------------------------------------------------------------------- */
 
 static void act(struct entry *entry, const struct status_input *in)
 {
@@ -325,53 +275,58 @@ static void act(struct entry *entry, const struct status_input *in)
 	uint64_t wait_ms;
 
 	status_compute(in, &out);
+	loop_timer_arm(entry->timer, out.again_seconds * 1000);
 	if (out.needs_findings) {
-		read_findings(entry, in);
+		entry_read_findings(entry, in);
 		return;
 	}
-	if (!out.status) {
-		if (out.again_seconds > 0)
-			loop_timer_arm(entry->timer, out.again_seconds * 1000);
+	if (out.remove) {
+		remove_diagnosis(entry);
 		return;
 	}
+	if (!out.status)
+		return;
 	wait_ms = must_wait_ms(entry, out.urgent);
-	if (wait_ms > 0) {
+	if (wait_ms > 0 || written_already(entry, out.status)) {
 		cJSON_Delete(out.status);
-		loop_timer_arm(entry->timer, wait_ms);
+		if (wait_ms > 0)
+			loop_timer_arm(entry->timer, wait_ms);
 		return;
 	}
+	entry->missed = out.missed;
+	entry->missed_since = out.missed_since;
 	write_status(entry, out.status);
 }
 
 /* Computes the status from all that is known, and does what that asks for. */
-static void look(void *arg)
+void entry_look(void *arg)
 {
 	struct entry *entry = arg;
 	_cleanup_faults_ struct faults faults = {0};
 	_cleanup_spec_ struct spec *spec = NULL;
-	struct gather gather = {0};
+	struct gathered gathered = {0};
 	struct status_input in = {.diagnosis = entry->object, .now = time(NULL)};
+	uint64_t start_ns = clock_mono_ns();
 
-	/* Before the lists are complete, "no such node" would be a guess. */
-	if (entry->request || !entry->cluster->nodes_synced || !entry->cluster->reports_synced)
+	entry->touched = false;
+	/* Before the lists are complete, "no such node" would be a guess. What is being deleted is let go. */
+	if (entry->request || !cluster_synced(entry->cluster) ||
+	    !cluster_may_write(entry->cluster) ||
+	    tree_str(entry->object, "metadata.deletionTimestamp"))
 		return;
-	if (entry->n_read < entry->n_to_read) {
-		read_next(entry);
+	if (entry->reading.n_read < entry->reading.n) {
+		entry_read_next(entry);
 		return;
 	}
 	if (spec_decode(entry->object, SPEC_FROM_API, &spec, &faults) == 0) {
-		if (spec->pod_name && !pod_is_known(entry, spec))
+		if (spec->pod_name && !entry_knows_pod(entry, spec))
 			return;
-		gather_all(entry, spec, &gather);
-		if (spec->pod_name)
-			gather_pod_node(entry, &gather, &in);
+		entry_gather(entry, spec, &in, &gathered);
 	}
-	in.nodes = gather.nodes;
-	in.n_nodes = gather.n_nodes;
-	in.reports = gather.reports;
-	in.n_reports = gather.n_reports;
-	in.top_findings = entry->findings_read ? entry->findings : NULL;
+	in.top_findings = entry->reading.done ? entry->reading.findings : NULL;
+	in.n_unread = entry->reading.n_unread;
 	act(entry, &in);
-	free(gather.nodes);
-	free(gather.reports);
+	free(gathered.nodes);
+	free(gathered.reports);
+	entry->look_ms = (clock_mono_ns() - start_ns) / NSEC_PER_MSEC;
 }

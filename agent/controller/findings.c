@@ -39,6 +39,7 @@ struct report_summary *report_summary_new(const cJSON *object)
 		cJSON_GetStringValue(tree_member(tree_get(metadata, "labels"), REPORT_LABEL_RUN));
 	const char *name = tree_str_or_empty(metadata, "name"), *dot = strchr(name, '.');
 	const char *uid = tree_str_or_empty(metadata, "uid");
+	const char *version = tree_str_or_empty(metadata, "resourceVersion");
 	const char *owner = tree_str_or_empty(cJSON_GetArrayItem(owners, 0), "uid");
 	_cleanup_tree_ cJSON *numbers = NULL;
 	const char *verdict;
@@ -50,7 +51,8 @@ struct report_summary *report_summary_new(const cJSON *object)
 		return NULL;
 	verdict = tree_str_or_empty(numbers, "verdict");
 	summary = xcalloc(1, sizeof(*summary) + 2 * (strlen(name) + 1) + strlen(run) + 1 +
-				     strlen(uid) + 1 + strlen(owner) + 1 + strlen(verdict) + 1);
+				     strlen(uid) + 1 + strlen(version) + 1 + strlen(owner) + 1 +
+				     strlen(verdict) + 1);
 	strings = (char *)(summary + 1);
 	summary->name = pack(&strings, name);
 	/* Whose it is, its name says: that an agent cannot choose, as it can an annotation. */
@@ -59,6 +61,7 @@ struct report_summary *report_summary_new(const cJSON *object)
 	((char *)summary->diagnosis)[dot - name] = '\0';
 	summary->run_id = pack(&strings, run);
 	summary->uid = pack(&strings, uid);
+	summary->version = pack(&strings, version);
 	summary->owner_uid = pack(&strings, owner);
 	summary->verdict = pack(&strings, verdict);
 	summary->critical = count_of(numbers, "critical", COUNT_MAX);

@@ -17,11 +17,12 @@
 struct report_summary {
 	const char *name; /* of the report: <diagnosis>.<node>, which the API server enforces */
 	const char *diagnosis, *node, *run_id;
-	const char *uid;       /* of the report */
-	const char *owner_uid; /* of the diagnosis it was written for */
+	const char *uid, *version; /* of the report; version is its resourceVersion */
+	const char *owner_uid;	   /* of the diagnosis it was written for */
 	const char *verdict;
 	int64_t critical, warning, reclaimable_bytes; /* none below 0 */
 	bool seen;				      /* in the list that is being read */
+	uint64_t stale_ns; /* since when nobody wants it (monotonic); 0: somebody does */
 };
 
 /* NULL when the object is no report of ours, or says what cannot be. Freed with report_summary_free(). */

@@ -19,6 +19,7 @@ enum {
 	QUEUE_MAX = 1024, /* requests; beyond they fail at once */
 	DEFAULT_MAX_RESPONSE = 8 << 20,
 	DEFAULT_TIMEOUT_MS = 30 * 1000,
+	PAUSE_MAX_MS = 30 * 1000,
 };
 
 struct kube_request {
@@ -31,6 +32,7 @@ struct kube_request {
 	char *method, *path, *accept, *content_type, *body;
 	uint64_t timeout_ms, queued_ns;
 	bool retried; /* once, with a fresh token */
+	bool urgent;
 	kube_response_fn done;
 	void *arg;
 };
@@ -41,7 +43,8 @@ struct kube_client {
 	struct kube_request *queue, **queue_end, *flying;
 	unsigned int queued, in_flight;
 	struct loop_timer *pump;
-	CURL *spare; /* the last request's handle */
+	uint64_t paused_until_ns; /* the API server asked for it */
+	CURL *spare;		  /* the last request's handle */
 	struct kube_client_stats stats;
 };
 
@@ -226,6 +229,17 @@ static void request_finish(struct kube_request *request, struct kube_answer *ans
 	request_free(request);
 }
 
+/* Later ones never shorten it. */
+static void pause_all(struct kube_client *client, uint64_t retry_after_ms)
+{
+	uint64_t ms = retry_after_ms ? retry_after_ms : kube_timing.pause_ms, until_ns;
+
+	ms = ms > PAUSE_MAX_MS ? PAUSE_MAX_MS : ms;
+	until_ns = clock_mono_ns() + (ms + kube_random_below(ms / 4 + 1)) * NSEC_PER_MSEC;
+	if (until_ns > client->paused_until_ns)
+		client->paused_until_ns = until_ns;
+}
+
 static void on_done(void *arg, CURL *easy, CURLcode result)
 {
 	struct kube_request *request = arg;
@@ -234,8 +248,10 @@ static void on_done(void *arg, CURL *easy, CURLcode result)
 	struct err err = {0};
 
 	kube_answer_read(&answer, easy, result, request->curl_error, &request->answer);
-	if (answer.response.status == 429)
+	if (answer.response.status == 429) {
 		client->stats.throttled++;
+		pause_all(client, answer.response.retry_after_ms);
+	}
 	if (answer.response.status == 401 && !request->retried &&
 	    kube_conn_forget_token(&client->conn)) {
 		request->retried = true;
@@ -252,11 +268,13 @@ static void on_done(void *arg, CURL *easy, CURLcode result)
 /* Milliseconds until the head of the queue may start. */
 static uint64_t head_wait_ms(const struct kube_client *client)
 {
-	uint64_t waited_ms;
+	uint64_t now_ns = clock_mono_ns(), waited_ms;
 
+	if (client->paused_until_ns > now_ns && !client->queue->urgent)
+		return (client->paused_until_ns - now_ns) / NSEC_PER_MSEC + 1;
 	if (client->in_flight == 0)
 		return 0;
-	waited_ms = (clock_mono_ns() - client->queue->queued_ns) / NSEC_PER_MSEC;
+	waited_ms = (now_ns - client->queue->queued_ns) / NSEC_PER_MSEC;
 	return waited_ms >= kube_timing.queue_ms ? 0 : kube_timing.queue_ms - waited_ms;
 }
 
@@ -308,6 +326,23 @@ static void pump(void *arg)
 	}
 }
 
+/* At the end of the queue, or behind those in front that are urgent, too. */
+static void enqueue(struct kube_client *client, struct kube_request *request)
+{
+	struct kube_request **at = client->queue_end;
+
+	if (request->urgent) {
+		at = &client->queue;
+		while (*at && (*at)->urgent)
+			at = &(*at)->next;
+	}
+	request->next = *at;
+	*at = request;
+	if (!request->next)
+		client->queue_end = &request->next;
+	client->queued++;
+}
+
 struct kube_request *kube_request(struct kube_client *client, const struct kube_request_opts *opts,
 				  kube_response_fn done, void *arg)
 {
@@ -322,11 +357,10 @@ struct kube_request *kube_request(struct kube_client *client, const struct kube_
 	request->body = opts->body ? xstrdup(opts->body) : NULL;
 	request->timeout_ms = opts->timeout_ms ? opts->timeout_ms : DEFAULT_TIMEOUT_MS;
 	request->queued_ns = clock_mono_ns();
+	request->urgent = opts->urgent;
 	request->done = done;
 	request->arg = arg;
-	*client->queue_end = request;
-	client->queue_end = &request->next;
-	client->queued++;
+	enqueue(client, request);
 	loop_timer_arm(client->pump, 0);
 	return request;
 }

@@ -5,6 +5,7 @@
 #ifndef MEMDIAG_KUBE_CLIENT_H
 #define MEMDIAG_KUBE_CLIENT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -44,11 +45,15 @@ struct kube_request_opts {
 	const char *body;	  /* copied; NULL: none */
 	size_t max_response;	  /* bytes; 0: 8 MiB */
 	uint64_t timeout_ms;	  /* 0: 30 s */
+	bool urgent; /* goes before the others, also while the API server has asked for a pause */
 };
 
 typedef void (*kube_response_fn)(void *arg, const struct kube_response *response);
 
 /*
+ * A 429 makes all requests wait that are not urgent, for as long as its Retry-After says (at most 30 s): one that the API
+ * server has no time for tells that it has none for the others either.
+ *
  * Starts a request. done is called exactly once from the loop, never from within this call, unless the request is
  * cancelled. Returns a handle for kube_request_cancel(), valid until done is called.
  */

@@ -23,6 +23,10 @@ struct kube_timing kube_timing = {
 	.quick_ms = 1000,
 	.silent_ms = 90000,
 	.retry_after_max_ms = 300000,
+	.pause_ms = 1000,
+	.lease_ms = 15000,
+	.lease_renew_ms = 10000,
+	.lease_retry_ms = 2000,
 };
 
 uint64_t kube_random_below(uint64_t n)

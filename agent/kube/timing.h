@@ -20,6 +20,9 @@ struct kube_timing {
 	uint64_t
 		silent_ms; /* bookmarks come every minute: a longer watch without any knows nothing */
 	uint64_t retry_after_max_ms;
+	uint64_t pause_ms; /* for all requests after a 429 that does not say how long */
+	/* Of a Lease: how long it holds, until when its holder must have renewed it to go on writing, how often either tries. */
+	uint64_t lease_ms, lease_renew_ms, lease_retry_ms;
 };
 
 extern struct kube_timing kube_timing;

@@ -21,6 +21,7 @@ struct node {
 	struct kube_watch *watch;
 	struct agent_counters *counters; /* NULL: nobody asks */
 	struct loop_timer *counting;
+	struct kube_events *events;
 	struct map tasks;    /* of diagnoses by name */
 	char running[64];    /* the diagnosis whose run the worker has; "": none */
 	char running_id[64]; /* its run id */
@@ -34,6 +35,11 @@ struct loop *node_loop(struct node *node)
 struct kube_client *node_client(struct node *node)
 {
 	return node->client;
+}
+
+struct kube_events *node_events(struct node *node)
+{
+	return node->events;
 }
 
 const char *node_name(const struct node *node)
@@ -190,6 +196,7 @@ int node_new(struct loop *loop, struct kube_client *client, const struct worker_
 	node->client = client;
 	node->host = worker_opts->host;
 	node->tasks = (struct map)MAP_INIT(task_free);
+	node->events = kube_events_new(client, "memdiag.io/agent", node->host->node_name);
 	r = worker_new(worker_opts, &node->worker, err);
 	if (r == 0)
 		r = loop_watch_fd(loop, worker_fd(node->worker), on_worker, node);
@@ -220,5 +227,6 @@ void node_free(struct node *node)
 	if (node->worker)
 		loop_unwatch_fd(node->loop, worker_fd(node->worker));
 	worker_free(node->worker);
+	kube_events_free(node->events);
 	free(node);
 }

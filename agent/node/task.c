@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/num.h"
+#include "node/pod_events.h"
 #include "node/publish.h"
 
 #define REPORTS_PATH  "/apis/memdiag.io/v1alpha1/memorydiagnosisreports/"
@@ -115,6 +116,7 @@ static void on_published(void *arg, const struct kube_response *response)
 	if (response->status >= 200 && response->status < 300) {
 		log_info("%s run %s: reported, verdict %s", task->name, task->run_id,
 			 tree_str_or_empty(task->report, "verdict"));
+		pod_events_emit(node_events(task->node), task->report, task->previous);
 		finish(task);
 	} else if (kube_retryable(response)) {
 		retry(task, "writing the report", response);

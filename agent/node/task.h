@@ -8,6 +8,7 @@
 
 #include "base/tree.h"
 #include "kube/client.h"
+#include "kube/events.h"
 #include "kube/loop.h"
 #include "spec/spec.h"
 
@@ -55,6 +56,7 @@ void task_finished(struct task *task, cJSON *report);
 /* What tasks need of their node. */
 struct loop *node_loop(struct node *node);
 struct kube_client *node_client(struct node *node);
+struct kube_events *node_events(struct node *node);
 const char *node_name(const struct node *node);
 /* A task is ready for the worker. */
 void node_task_ready(struct node *node);

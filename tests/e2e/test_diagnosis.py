@@ -296,15 +296,6 @@ def test_changed_spec_runs_again(bench):
     assert [entry["runID"] for entry in report.get("history", [])] == ["g-1"], report.get("history")
 
 
-def test_unsupported_is_stalled(bench):
-    apply(bench, "scheduled", {"target": {"nodeName": "e2e-a"}, "schedule": "0 2 * * *", **CHECKS})
-    wait_for(bench, "scheduled", "Stalled", 30)
-    status = bench.get("memorydiagnosis", "scheduled")["status"]
-    stalled = condition_of(status, "Stalled")
-    assert stalled["reason"] and "schedule" in stalled["message"], stalled
-    assert status["observedGeneration"] == 1, status
-
-
 def test_api_server_killed_mid_run(bench):
     """kill -9 at once after the apply, then a moment later; neither agent nor controller is started again."""
     api = bench.cluster.apiserver
@@ -374,7 +365,6 @@ TESTS = [
     test_selector_without_nodes,
     test_one_pod,
     test_changed_spec_runs_again,
-    test_unsupported_is_stalled,
     test_api_server_killed_mid_run,
     test_deleted_mid_run,
     test_memory,

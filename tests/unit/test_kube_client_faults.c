@@ -34,19 +34,43 @@ static void test_throttled(void **state)
 {
 	(void)state;
 	http_rig_connect();
+	http_say_json(rig.server, "503 Service Unavailable\r\nRetry-After: 99999999999", "");
+	http_rig_get("/y");
 	http_say_json(rig.server, "429 Too Many Requests\r\nRetry-After: 7",
 		      "{\"message\":\"slow down\"}");
 	http_rig_get("/x");
-	http_say_json(rig.server, "503 Service Unavailable\r\nRetry-After: 99999999999", "");
-	http_rig_get("/y");
 	http_rig_run_answers(1);
+	assert_int_equal(rig.seen.status, 503);
+	assert_int_equal(rig.seen.retry_after_ms, 300000); /* ceiling */
+	http_rig_run_answers(2);
 	assert_int_equal(rig.seen.status, 429);
 	assert_int_equal(rig.seen.retry_after_ms, 7000);
 	assert_true(rig.seen.retryable);
 	assert_int_equal(kube_client_stats(rig.client).throttled, 1);
-	http_rig_run_answers(2);
-	assert_int_equal(rig.seen.status, 503);
-	assert_int_equal(rig.seen.retry_after_ms, 300000); /* ceiling */
+}
+
+/* After a 429 nothing is sent for a while but what is urgent, and that goes first. */
+static void test_pause(void **state)
+{
+	const struct kube_request_opts urgent = {
+		.method = "GET", .path = "/urgent", .urgent = true};
+	uint64_t start;
+
+	(void)state;
+	kube_timing.pause_ms = 200;
+	http_rig_connect();
+	http_say_json(rig.server, "429 Too Many Requests", "{}");
+	http_rig_get("/x");
+	http_rig_run_answers(1);
+	start = clock_mono_ns();
+	http_say_json(rig.server, "200 OK", "{}");
+	http_say_json(rig.server, "200 OK", "{}");
+	http_rig_get("/y");
+	(void)kube_request(rig.client, &urgent, http_rig_on_answer, NULL);
+	http_rig_run_answers(3);
+	assert_true(clock_mono_ns() - start >= 190 * NSEC_PER_MSEC);
+	http_rig_asked(1, "GET /urgent ");
+	http_rig_asked(2, "GET /y ");
 }
 
 static void test_broken_answers(void **state)
@@ -198,10 +222,15 @@ static void test_missing_token(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		http_rig_test(test_status_404),	    http_rig_test(test_throttled),
-		http_rig_test(test_broken_answers), http_rig_test(test_body_ceiling),
-		http_rig_test(test_no_answer),	    http_rig_test(test_refused_connection),
-		http_rig_test(test_token_file),	    http_rig_test(test_missing_token),
+		http_rig_test(test_status_404),
+		http_rig_test(test_throttled),
+		http_rig_test(test_pause),
+		http_rig_test(test_broken_answers),
+		http_rig_test(test_body_ceiling),
+		http_rig_test(test_no_answer),
+		http_rig_test(test_refused_connection),
+		http_rig_test(test_token_file),
+		http_rig_test(test_missing_token),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
