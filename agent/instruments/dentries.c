@@ -145,8 +145,7 @@ static uint32_t enough(uint64_t ns, uint64_t budget)
 /* Reading every struct page is cheap and gives exact numbers of slabs: so slabs are left out first, blocks of pages only after. */
 static void choose_sample(struct dentries_work *w, const struct dentries_snapshot *s)
 {
-	uint64_t spent = clock_thread_cpu_ns() - w->cpu_begin_ns, budget = w->opts->cpu_budget_ns;
-	uint64_t frames = w->frames * FRAME_NS;
+	uint64_t budget = w->opts->cpu_budget_ns, frames = w->frames * FRAME_NS;
 	uint64_t objects = (s->kernel_dentries + s->kernel_inodes) * OBJECT_NS;
 
 	w->every = 1;
@@ -154,7 +153,6 @@ static void choose_sample(struct dentries_work *w, const struct dentries_snapsho
 		w->every = w->opts->sample_every;
 		w->blocks = w->opts->sample_blocks;
 	} else if (budget) {
-		budget = budget > spent ? budget - spent : 1;
 		w->blocks = frames > budget / 2;
 		w->every = w->blocks ? enough(frames + objects, budget)
 				     : enough(objects, budget - frames);
@@ -165,7 +163,7 @@ static void choose_sample(struct dentries_work *w, const struct dentries_snapsho
 static bool over_budget(const struct dentries_work *w)
 {
 	return w->opts->cpu_budget_ns &&
-	       clock_thread_cpu_ns() - w->cpu_begin_ns > w->opts->cpu_budget_ns;
+	       clock_thread_cpu_ns() - w->walk_begin_ns > w->opts->cpu_budget_ns;
 }
 
 static void adapt(struct dentries_scan *scan, int64_t ns)
@@ -211,9 +209,9 @@ static int walk_range(struct dentries_work *w, struct dentries_snapshot *s,
 static int walk_all(struct dentries_work *w, struct dentries_snapshot *s, struct err *err)
 {
 	struct dentries_scan *scan = &w->skel->bss->scan;
-	uint64_t begin = clock_thread_cpu_ns();
 	int r = 0;
 
+	w->walk_begin_ns = clock_thread_cpu_ns();
 	scan->chunks = CHUNKS_FIRST;
 	scan->objects_max = OBJECTS_FIRST;
 	scan->chunk_mask = w->blocks ? w->every - 1 : 0;
@@ -224,7 +222,7 @@ static int walk_all(struct dentries_work *w, struct dentries_snapshot *s, struct
 	if (r < 0)
 		return r;
 	drain(w, s);
-	s->walk_cpu_ns = clock_thread_cpu_ns() - begin;
+	s->walk_cpu_ns = clock_thread_cpu_ns() - w->walk_begin_ns;
 	s->coverage_permille = (unsigned int)(s->pfns * 1000 / w->frames);
 	if (w->dentries.n == 0 && s->coverage_permille == 1000)
 		return err_say(err, EIO,
@@ -255,8 +253,8 @@ static int read_all(struct dentries_work *w, const struct root *proc, struct den
 int dentries_read(const struct root *proc, const struct dentries_opts *opts,
 		  struct dentries_snapshot **ret, struct err *err)
 {
-	uint64_t begin_ns = clock_mono_ns();
-	struct dentries_work w = {.opts = opts, .cpu_begin_ns = clock_thread_cpu_ns()};
+	uint64_t begin_ns = clock_mono_ns(), cpu_begin_ns = clock_thread_cpu_ns();
+	struct dentries_work w = {.opts = opts};
 	uint32_t every = opts->sample_every;
 	struct dentries_snapshot *s;
 	int r;
@@ -284,7 +282,7 @@ int dentries_read(const struct root *proc, const struct dentries_opts *opts,
 	free(w.ranges);
 	/* libbpf took some MiB to relocate the object; the C library would keep them. */
 	(void)malloc_trim(0);
-	s->cpu_ns = clock_thread_cpu_ns() - w.cpu_begin_ns;
+	s->cpu_ns = clock_thread_cpu_ns() - cpu_begin_ns;
 	s->duration_ns = clock_mono_ns() - begin_ns;
 	if (r < 0) {
 		dentries_snapshot_free(s);

@@ -86,8 +86,8 @@ struct dentries_snapshot {
 struct dentries_opts {
 	size_t top; /* directories to resolve, 1..DENTRIES_MAX_TOP */
 	/*
-	 * 0: none. The sample is chosen so that the walk stays below it, by what a page frame and an object cost at worst; where
-	 * it runs out all the same, the walk ends.
+	 * Of the walk; loading the program comes on top. 0: none. The sample is chosen so that the walk stays below it, by what a
+	 * page frame and an object cost at worst; where it runs out all the same, the walk ends.
 	 */
 	uint64_t cpu_budget_ns;
 	/* Fixes the sample: a power of two up to DENTRIES_MAX_EVERY; 0: chosen by the budget. */

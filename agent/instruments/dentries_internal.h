@@ -35,7 +35,7 @@ struct dentries_work {
 	struct pages_range *ranges;
 	size_t n_ranges;
 	uint64_t frames;
-	uint64_t cpu_begin_ns;
+	uint64_t walk_begin_ns; /* CPU time */
 	uint64_t page_size;
 	uint32_t every;
 	bool blocks;

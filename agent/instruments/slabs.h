@@ -2,6 +2,8 @@
 /*
  * Instrument `slabs`: the kernel's slab caches and what they take, from /proc/slabinfo; and which of them the kernel can shrink,
  * where /sys/kernel/slab says so (SLUB with CONFIG_SLUB_SYSFS). Caches that the kernel has merged are one, under one of their names.
+ *
+ * meminfo's Slab holds allocations of more than two pages too, which are in no cache.
  */
 #ifndef MEMDIAG_INSTRUMENTS_SLABS_H
 #define MEMDIAG_INSTRUMENTS_SLABS_H

@@ -287,13 +287,11 @@ static void no_call_takes_a_millisecond(void **state)
 /* A budget that is too small for everything makes a sample, and the walk ends where it runs out. */
 static void budget_is_kept(void **state)
 {
-	struct dentries_opts opts = {.top = 1, .cpu_budget_ns = 1000 * 1000 * 1000};
+	struct dentries_opts opts = {.top = 1, .cpu_budget_ns = 1000};
 	struct dentries_snapshot *s = NULL;
 	struct err err = {0};
 
 	(void)state;
-	/* Loading the program alone takes longer. */
-	opts.cpu_budget_ns = 1000;
 	assert_int_equal(dentries_read(&proc, &opts, &s, &err), 0);
 	assert_true(s->coverage_permille < 1000);
 	assert_int_equal(s->sample_every, DENTRIES_MAX_EVERY);
@@ -305,6 +303,9 @@ static void budget_is_kept(void **state)
 	opts.sample_every = 3;
 	assert_int_equal(dentries_read(&proc, &opts, &s, &err), -EINVAL);
 }
+
+/* What CPUs have not added to meminfo yet: 125 pages each, and some. */
+#define SLACK ((uint64_t)4 << 20)
 
 static void slabinfo_agrees_with_meminfo(void **state)
 {
@@ -332,7 +333,8 @@ static void slabinfo_agrees_with_meminfo(void **state)
 		for (size_t i = 0; i < s->n; i++)
 			reclaimable += s->caches[i].reclaim == SLAB_RECLAIMABLE ? s->caches[i].bytes
 										: 0;
-		near(reclaimable, info.s_reclaimable, 30);
+		assert_true(reclaimable <= info.s_reclaimable + info.s_reclaimable / 30 + SLACK);
+		assert_true(reclaimable + SLACK >= info.s_reclaimable - info.s_reclaimable / 30);
 	}
 	slabs_snapshot_free(s);
 }
