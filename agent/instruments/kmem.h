@@ -5,7 +5,7 @@
  *
  * | kind        | read from                                  | counted in (line of the breakdown)          |
  * |-------------|--------------------------------------------|---------------------------------------------|
- * | packetRing  | sock_diag, every network namespace         | residual                                    |
+ * | packetRing  | sock_diag in every network namespace       | residual                                    |
  * | tcp,udp,unix| sock_diag with memory info                 | residual (a small part of it is slab)       |
  * | perfBuffer  | PID/maps of processes with perf events     | residual                                    |
  * | bpfMap      | fdinfo, and by id where nobody holds one   | by the map's type: vmalloc, percpu, residual |
@@ -21,6 +21,8 @@
  * | memfd       | PID/fd                                     | shmem, hugePages                            |
  * | secretMemory| PID/fd                                     | pageCache                                   |
  * | vmalloc     | /proc/vmallocinfo, when asked for          | vmalloc                                     |
+ *
+ * Network namespaces that may not be entered: kmem_procnet.c.
  */
 #ifndef MEMDIAG_INSTRUMENTS_KMEM_H
 #define MEMDIAG_INSTRUMENTS_KMEM_H

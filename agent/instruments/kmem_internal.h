@@ -88,6 +88,8 @@ kmem_fd_fn kmem_sockets_fd, kmem_bpf_fd, kmem_uring_fd, kmem_perf_fd, kmem_pipe_
 
 /* --- after the pass ---------------------------------------------------------------------------------------------------- */
 void kmem_read_netlink(struct kmem_reading *reading);
+/* The sockets of the namespace of this process, without entering it. */
+void kmem_read_procnet(struct kmem_reading *reading, pid_t pid);
 void kmem_read_rdma(struct kmem_reading *reading);
 /* Names in `missing` why a dump of what failed with r; nothing when r is 0. */
 void kmem_note_dump(struct kmem_reading *reading, const char *what, int r);
@@ -118,6 +120,10 @@ void kmem_dma_buf_parse(const char *bufinfo,
 			void *arg);
 /* Adds a row for each function of /proc/vmallocinfo. */
 void kmem_vmalloc_parse(const char *text, uint64_t page_size, struct kmem_owners *owners);
+
+/* Sockets of a namespace as /proc/PID/net has them: tcp, tcp6, udp, udp6; packet. */
+void kmem_procnet_queues(struct kmem_reading *reading, enum kmem_kind kind, const char *text);
+void kmem_procnet_packets(struct kmem_reading *reading, const char *text);
 
 /* One message of a dump; each adds what it says. Messages of another kind or cut short are passed over. */
 void kmem_packet_message(struct kmem_reading *reading, const struct nlmsghdr *message);

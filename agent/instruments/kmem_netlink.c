@@ -210,10 +210,12 @@ static void *dump_all(void *arg)
 	for (size_t i = 0; i < netns->n; i++) {
 		if (netns->items[i].inode == netns->own)
 			continue;
-		if (enter(reading->proc, netns->items[i].pid))
+		if (enter(reading->proc, netns->items[i].pid)) {
 			dump_here(reading);
-		else
-			netns->not_entered++;
+			continue;
+		}
+		kmem_read_procnet(reading, netns->items[i].pid);
+		netns->not_entered++;
 	}
 	return NULL;
 }
@@ -230,8 +232,8 @@ void kmem_read_netlink(struct kmem_reading *reading)
 	(void)pthread_join(thread, NULL);
 	if (reading->netns.not_entered > 0)
 		kmem_missing_add(&reading->missing,
-				 "sockets of %" PRIu64
-				 " other network namespaces: needs CAP_SYS_ADMIN",
+				 "unix sockets, page pools and part of TCP's memory in %" PRIu64
+				 " network namespaces: needs CAP_SYS_ADMIN",
 				 reading->netns.not_entered);
 	kmem_read_rdma(reading);
 }

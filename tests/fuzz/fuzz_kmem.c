@@ -20,6 +20,7 @@ static void on_buffer(void *arg, uint64_t inode, const char *exporter, uint64_t 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	char *text = xstrndup((const char *)data, size);
+	struct kmem_reading *reading = xcalloc(1, sizeof(*reading));
 	struct kmem_owners owners = {0};
 	struct kmem_drm drm;
 	uint64_t v;
@@ -35,6 +36,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	kmem_vmalloc_parse(text, 4096, &owners);
 	kmem_owners_merge(&owners);
 	kmem_owners_done(&owners);
+	reading->recorded = true;
+	kmem_procnet_queues(reading, size % 2 ? KMEM_TCP : KMEM_UDP, text);
+	kmem_procnet_packets(reading, text);
+	kmem_owners_done(&reading->owners);
+	free(reading);
 	allocinfo_free(allocinfo_parse(text, NULL));
 	free(process_cgroup_parse(text, CGROUP_V1));
 	free(process_cgroup_parse(text, CGROUP_V2));

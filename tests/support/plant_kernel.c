@@ -43,7 +43,8 @@ static size_t packet_ring(void)
 	};
 
 	if (s < 0 || setsockopt(s, SOL_PACKET, PACKET_VERSION, &version, sizeof(version)) < 0 ||
-	    setsockopt(s, SOL_PACKET, PACKET_RX_RING, &ring, sizeof(ring)) < 0)
+	    setsockopt(s, SOL_PACKET, PACKET_RX_RING, &ring, sizeof(ring)) < 0 ||
+	    mmap(NULL, 32 * MIB, PROT_READ | PROT_WRITE, MAP_SHARED, s, 0) == MAP_FAILED)
 		return 0;
 	return 32 * MIB;
 }

@@ -553,6 +553,30 @@ static void memory_of_sockets(void **state)
 	free_reading(reading);
 }
 
+static void sockets_of_proc_net(void **state)
+{
+	struct kmem_reading *reading = new_reading();
+
+	(void)state;
+	kmem_procnet_queues(reading, KMEM_TCP,
+			    "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when "
+			    "retrnsmt   uid  timeout inode\n"
+			    "   0: 00000000:07E8 00000000:0000 0A 00000000:00000080 00:00000000 "
+			    "00000000     0        0 500 1 0 100 0 0 10 0\n"
+			    "   1: 0100007F:98CD 0100007F:8960 01 00001000:00100000 03:00000BAA "
+			    "00000000     0        0 501 3 0\n"
+			    "   2: 0100007F:98CD 0100007F:8960 06 00001000:00000001 03:00000BAA "
+			    "00000000     0        0 0 3 0\n"
+			    "   3: 0100007F:98CD 0100007F:8960 01 xyz:00100000 03:00000BAA "
+			    "00000000     0        0 501 3 0\n"
+			    "   4: 0100007F:98CD 0100007F:8960 01 00001000");
+	assert_int_equal(reading->owners.n, 1);
+	assert_int_equal(reading->owners.items[0].pid, 8);
+	assert_int_equal(reading->owners.items[0].bytes, 0x101000);
+	assert_int_equal(reading->owners.items[0].certainty, KMEM_AT_LEAST);
+	free_reading(reading);
+}
+
 static void page_pools(void **state)
 {
 	struct kmem_reading *reading = new_reading();
@@ -619,6 +643,7 @@ int main(void)
 		cmocka_unit_test(sockets_have_holders),
 		cmocka_unit_test(packet_rings),
 		cmocka_unit_test(memory_of_sockets),
+		cmocka_unit_test(sockets_of_proc_net),
 		cmocka_unit_test(page_pools),
 		cmocka_unit_test(rdma_regions),
 	};
