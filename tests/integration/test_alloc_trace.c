@@ -124,7 +124,7 @@ static int pipe_arrays(void *arg)
 
 /* --- looking ---------------------------------------------------------------------------------------------------------------- */
 
-static struct alloc_trace_snapshot *trace(int (*fn)(void *arg), void *arg)
+static struct alloc_trace_snapshot *trace(const char *cgroup, int (*fn)(void *arg), void *arg)
 {
 	const struct alloc_trace_opts opts = {0};
 	struct alloc_trace_snapshot *s = NULL;
@@ -134,7 +134,7 @@ static struct alloc_trace_snapshot *trace(int (*fn)(void *arg), void *arg)
 
 	if (alloc_trace_start(&proc, &opts, &t, &err) < 0)
 		fail_msg("alloc_trace_start: %s", err.msg);
-	child = plant_process(NULL, fn, arg);
+	child = plant_process(cgroup, fn, arg);
 	if (alloc_trace_stop(t, &s, &err) < 0)
 		fail_msg("alloc_trace_stop: %s", err.msg);
 	plant_reader_end(&child);
@@ -177,7 +177,7 @@ static void packet_rings(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(blocks); i++) {
 		unsigned int block = blocks[i];
-		struct alloc_trace_snapshot *s = trace(packet_ring, &block);
+		struct alloc_trace_snapshot *s = trace(NULL, packet_ring, &block);
 
 		assert_found("packet ring", attributed(s, ALLOC_TRACE_OTHER, "packet_"));
 		assert_true(attributed(s, ALLOC_TRACE_SLAB, "packet_") < MIB);
@@ -187,7 +187,7 @@ static void packet_rings(void **state)
 
 static void buffers_of_perf(void **state)
 {
-	struct alloc_trace_snapshot *s = trace(perf_buffers, NULL);
+	struct alloc_trace_snapshot *s = trace(NULL, perf_buffers, NULL);
 
 	(void)state;
 	assert_found("perf buffers", attributed(s, ALLOC_TRACE_OTHER, "perf_mmap"));
@@ -196,7 +196,7 @@ static void buffers_of_perf(void **state)
 
 static void pipes_are_accounted(void **state)
 {
-	struct alloc_trace_snapshot *s = trace(pipes, NULL);
+	struct alloc_trace_snapshot *s = trace(plant_cgroup("pipes"), pipes, NULL);
 	const struct alloc_trace_row *row = NULL;
 
 	(void)state;
@@ -210,6 +210,7 @@ static void pipes_are_accounted(void **state)
 	assert_true(strlen(row->comm) > 0);
 	assert_non_null(strstr(row->frames[0], "pipe_write+0x"));
 	alloc_trace_snapshot_free(s);
+	plant_clean();
 }
 
 /* Slab, and kmalloc() beyond slab: they have lines in meminfo and are kept apart. */
@@ -221,7 +222,7 @@ static void slab_is_not_blamed(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(buffers); i++) {
 		int n = buffers[i];
-		struct alloc_trace_snapshot *s = trace(pipe_arrays, &n);
+		struct alloc_trace_snapshot *s = trace(NULL, pipe_arrays, &n);
 		uint64_t slab = s->bytes[ALLOC_TRACE_SLAB];
 
 		print_message("arrays of %d: slab %.1f MiB, other %.1f MiB\n", n,
@@ -247,7 +248,7 @@ static void what_was_freed_is_gone(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(blocks); i++) {
 		unsigned int block = blocks[i];
-		struct alloc_trace_snapshot *s = trace(ring_and_gone, &block);
+		struct alloc_trace_snapshot *s = trace(NULL, ring_and_gone, &block);
 
 		assert_true(attributed(s, ALLOC_TRACE_OTHER, "packet_") < MIB);
 		alloc_trace_snapshot_free(s);
