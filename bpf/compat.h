@@ -462,10 +462,27 @@ struct page_counter {
 	unsigned long max, high;
 };
 
+/* Its long state[] holds counters of what is below it too, as of the last flush: all by enum, or (6.11) some, in the enum's order. */
+struct memcg_vmstats {
+	long state[1];
+};
+
 struct mem_cgroup {
 	struct cgroup_subsys_state css;
 	struct page_counter memory, swap, memsw; /* the last two share their place */
+	struct page_counter kmem, tcpmem; /* v1; without CONFIG_MEMCG_V1 (6.11) there are none */
 	struct mem_cgroup_per_node *nodeinfo[1];
+	struct memcg_vmstats *vmstats; /* since 6.1 (410f8e82689e) */
+};
+
+/* 5.13 to 6.0 (2d146aa3aa84 "mm: memcontrol: switch to rstat"). */
+struct mem_cgroup___embedded {
+	struct memcg_vmstats vmstats;
+};
+
+/* Before 5.13. */
+struct mem_cgroup___array {
+	struct atomic_long vmstats[1];
 };
 
 struct obj_cgroup {
@@ -481,6 +498,18 @@ enum compact_result {
 
 /* Macros in sched.h: the same since 2.6.16. */
 #define COMPAT_PF_KTHREAD 0x00200000u
+
+/* Values are the running kernel's, by name. The slabs' are the same in every state[]: all that come before are counted as well. */
+enum node_stat_item {
+	NR_SLAB_RECLAIMABLE_B = 5,
+	NR_SLAB_UNRECLAIMABLE_B = 6,
+};
+
+enum memcg_stat_item {
+	MEMCG_SOCK = 1,
+	MEMCG_KMEM = 2, /* since 5.18 (a8c49af3be5f) */
+	MEMCG_NR_STAT = 3,
+};
 
 /* enum in cgroup-defs.h without a name: its values are the same since 3.13, the last one's since 4.13. */
 #define COMPAT_CSS_ONLINE   2u

@@ -133,6 +133,81 @@ __attribute__((noinline)) int add_node(__u32 node)
 	return 0;
 }
 
+/* Where the memcg's state[] is, and how many counters it has. */
+struct stats {
+	__u64 at;
+	__u32 n;
+};
+
+static __always_inline struct stats stats_of(struct mem_cgroup *memcg)
+{
+	struct stats ret = {0, 0};
+
+	if (bpf_core_field_exists(memcg->vmstats)) {
+		barrier();
+		compat_read(ret.at,
+			    (__u64)memcg + bpf_core_field_offset(struct mem_cgroup, vmstats));
+		if (ret.at)
+			ret.at += bpf_core_field_offset(struct memcg_vmstats, state);
+		ret.n = bpf_core_field_size(struct memcg_vmstats, state) / 8;
+	} else if (bpf_core_field_exists(struct mem_cgroup___embedded, vmstats)) {
+		barrier();
+		ret.at = (__u64)memcg +
+			 bpf_core_field_offset(struct mem_cgroup___embedded, vmstats) +
+			 bpf_core_field_offset(struct memcg_vmstats, state);
+		ret.n = bpf_core_field_size(struct memcg_vmstats, state) / 8;
+	} else if (bpf_core_field_exists(struct mem_cgroup___array, vmstats)) {
+		barrier();
+		ret.at = (__u64)memcg + bpf_core_field_offset(struct mem_cgroup___array, vmstats);
+		ret.n = bpf_core_field_size(struct mem_cgroup___array, vmstats) / 8;
+	}
+	return ret;
+}
+
+static __always_inline __u64 stat_at(struct stats stats, __u32 i)
+{
+	__s64 v = 0;
+
+	if (!stats.at || i >= stats.n)
+		return 0;
+	compat_read(v, stats.at + 8 * (__u64)i);
+	return v > 0 ? v : 0;
+}
+
+/*
+ * A memory controller's own counters end the array, whether it holds all of the enums or only those that memory.stat needs:
+ * counted from its end their places are the same.
+ */
+static __always_inline __u32 from_end(struct stats stats, __u64 item)
+{
+	__u64 behind = bpf_core_enum_value(enum memcg_stat_item, MEMCG_NR_STAT) - item;
+
+	return behind <= stats.n ? stats.n - behind : stats.n;
+}
+
+/* Kernel memory and sockets. */
+__attribute__((noinline)) int add_kernel(void)
+{
+	struct mem_cgroup *memcg = (void *)css_at(walk.depth);
+	struct memcgs_record *r = &records[walk.n & (MEMCGS_LOG - 1)];
+	struct stats stats = stats_of(memcg);
+
+	if (bpf_core_field_exists(memcg->kmem))
+		r->kmem = BPF_CORE_READ(memcg, kmem.usage.counter);
+	if (bpf_core_field_exists(memcg->tcpmem))
+		r->tcpmem = BPF_CORE_READ(memcg, tcpmem.usage.counter);
+	if (bpf_core_enum_value_exists(enum memcg_stat_item, MEMCG_KMEM))
+		r->stat_kmem = stat_at(
+			stats,
+			from_end(stats, bpf_core_enum_value(enum memcg_stat_item, MEMCG_KMEM)));
+	r->stat_sock = stat_at(
+		stats, from_end(stats, bpf_core_enum_value(enum memcg_stat_item, MEMCG_SOCK)));
+	r->stat_slab =
+		stat_at(stats, bpf_core_enum_value(enum node_stat_item, NR_SLAB_RECLAIMABLE_B)) +
+		stat_at(stats, bpf_core_enum_value(enum node_stat_item, NR_SLAB_UNRECLAIMABLE_B));
+	return 0;
+}
+
 /* Fills the next record with where the walk is. */
 __attribute__((noinline)) int record_one(void)
 {
@@ -150,6 +225,9 @@ __attribute__((noinline)) int record_one(void)
 	r->refs = r->flags ? BPF_CORE_READ(css, refcnt.data, count.counter) : 0;
 	r->usage = BPF_CORE_READ(memcg, memory.usage.counter);
 	r->swap = bpf_core_field_exists(memcg->swap) ? BPF_CORE_READ(memcg, swap.usage.counter) : 0;
+	r->kmem = r->tcpmem = r->stat_kmem = r->stat_sock = r->stat_slab = 0;
+	if (r->flags)
+		add_kernel();
 	r->anon = 0;
 	r->file = 0;
 	r->unevictable = 0;

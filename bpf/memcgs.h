@@ -27,11 +27,16 @@ struct memcgs_record {
 	__u64 anon, file, unevictable; /* pages on its LRU lists */
 	__u64 usage,
 		swap; /* page counters, what is below it included; swap: v1's is memory + swap */
-	__u32 flags;  /* MEMCGS_* */
-	__u32 depth;  /* 0: the root */
+	/*
+	 * Dying only. v1's page counters kmem and tcpmem; the counters of all memory.stat is made of, as they were last flushed: kernel and
+	 * socket pages, bytes of slab. Each is what it had when it was removed, less what went until then.
+	 */
+	__u64 kmem, tcpmem, stat_kmem, stat_sock, stat_slab;
+	__u32 flags; /* MEMCGS_* */
+	__u32 depth; /* 0: the root */
 	char name[MEMCGS_NAME];
 };
-_Static_assert(sizeof(struct memcgs_record) == 64 + MEMCGS_NAME, "shared with user space");
+_Static_assert(sizeof(struct memcgs_record) == 104 + MEMCGS_NAME, "shared with user space");
 
 /* A css and what tells it from another one that got its memory. */
 struct memcgs_at {

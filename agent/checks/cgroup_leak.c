@@ -38,6 +38,29 @@ static char *file_open_path(const struct leak_facts *facts, const struct pages_f
 
 /* --- the result ------------------------------------------------------------------------------------------------------- */
 
+/* The kinds of things that still refer to them. */
+static void add_pins(const struct leak_group *group, cJSON *row)
+{
+	const struct {
+		const char *name;
+		bool pins;
+	} kinds[] = {
+		{"Files", group->file_bytes > 0},
+		{"SharedMemory", group->shmem_bytes > 0},
+		/* Of what is on these lists, what the page scan does not know as shared memory. */
+		{"AnonymousMemory", group->anon_bytes > group->shmem_bytes},
+		{"Swap", group->swap_bytes > 0},
+		{"Sockets", group->socket_bytes > 0},
+		{"OtherReferences", group->other_refs > 0},
+	};
+	cJSON *list = tree_add_array(row, "pinnedBy");
+
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		if (kinds[i].pins)
+			tree_push_str(list, kinds[i].name);
+	}
+}
+
 static void add_group(const struct leak_facts *facts, const struct leak_group *group, cJSON *list)
 {
 	cJSON *row = tree_push_object(list), *files;
@@ -58,8 +81,13 @@ static void add_group(const struct leak_facts *facts, const struct leak_group *g
 	tree_add_u64(row, "fileBytes", group->file_bytes);
 	tree_add_u64(row, "shmemBytes", group->shmem_bytes);
 	tree_add_u64(row, "swapBytes", group->swap_bytes);
+	tree_add_u64(row, "socketBytes", group->socket_bytes);
+	tree_add_u64(row, "chargedKernelBytes", group->kernel_bytes);
+	tree_add_u64(row, "chargedSlabBytes", group->slab_bytes);
 	tree_add_u64(row, "otherReferences", group->other_refs);
 	tree_add_u64(row, "kernelBytes", cgroup_leak_cost(group->dying, facts->n_cpus));
+	add_pins(group, row);
+	tree_add_u64(row, "moreFiles", group->more_files);
 	files = tree_add_array(row, "files");
 	for (size_t i = 0; i < group->n_files; i++) {
 		_cleanup_free_ char *name = file_name(facts, group->files[i].file);
@@ -69,40 +97,60 @@ static void add_group(const struct leak_facts *facts, const struct leak_group *g
 	}
 }
 
+static void count_calls(const struct leak_facts *facts, struct check_result *result)
+{
+	uint64_t us;
+
+	result->bpf_calls = facts->memcgs->bpf_calls;
+	result->bpf_max_call_us = (facts->memcgs->bpf_max_call_ns + 999) / 1000;
+	if (!facts->pages)
+		return;
+	us = (facts->pages->bpf_max_call_ns + 999) / 1000;
+	result->bpf_calls += facts->pages->bpf_calls;
+	if (us > result->bpf_max_call_us)
+		result->bpf_max_call_us = us;
+}
+
+/* What of it is not all there is. Only below the deepest level counts are not complete. */
 static void describe(const struct leak_facts *facts, struct check_result *result)
 {
 	const struct memcgs_snapshot *memcgs = facts->memcgs;
+	const char *counts = memcgs->too_deep ? "counts of what was walked are complete"
+					      : "counts are complete";
+	char *to = result->message;
+	size_t max = sizeof(result->message);
 
 	result->method = "bpf-css-walk";
-	result->coverage_permille = 1000;
-	result->bpf_calls = memcgs->bpf_calls;
-	result->bpf_max_call_us = (memcgs->bpf_max_call_ns + 999) / 1000;
-	if (facts->pages) {
-		uint64_t us = (facts->pages->bpf_max_call_ns + 999) / 1000;
-
-		result->bpf_calls += facts->pages->bpf_calls;
-		if (us > result->bpf_max_call_us)
-			result->bpf_max_call_us = us;
-		result->coverage_permille = facts->pages->coverage_permille;
-	}
+	result->coverage_permille = facts->pages ? facts->pages->coverage_permille : 1000;
+	count_calls(facts, result);
 	if (result->coverage_permille < 1000) {
 		result->state = CHECK_TRUNCATED;
 		result->reason = "CPUBudgetExhausted";
-		(void)snprintf(result->message, sizeof(result->message),
-			       "counts are complete; spec.cpuBudget ran out after %u.%u %% of "
-			       "memory, so files may be missing",
-			       result->coverage_permille / 10, result->coverage_permille % 10);
+		(void)snprintf(to, max,
+			       "%s; spec.cpuBudget ran out after %u.%u %% of memory, so files may "
+			       "be missing",
+			       counts, result->coverage_permille / 10,
+			       result->coverage_permille % 10);
+	} else if (memcgs->too_deep > 0) {
+		result->reason = "TooDeep";
+		(void)snprintf(to, max,
+			       "%" PRIu64 " memory cgroups stand deeper than 63 levels below the "
+			       "root: what is below these is not counted",
+			       memcgs->too_deep);
+	} else if (memcgs->not_kept > 0) {
+		result->reason = "NotListed";
+		(void)snprintf(to, max, "%s; %" PRIu64 " of them, beyond %zu, are in no group",
+			       counts, memcgs->not_kept, MEMCGS_MAX);
 	} else if (facts->pages_problem) {
 		result->reason = "FilesMissing";
-		(void)snprintf(result->message, sizeof(result->message),
-			       "counts are complete; the files that pin them are unknown: %s",
+		(void)snprintf(to, max, "%s; the files that pin them are unknown: %s", counts,
 			       facts->pages_problem);
 	} else if (facts->not_scanned > 0) {
 		result->reason = "FilesOfLargestOnly";
-		(void)snprintf(result->message, sizeof(result->message),
-			       "counts are complete; files were looked for in the %u largest, not "
-			       "in %" PRIu64 " more",
-			       PAGES_MAX_MEMCG_IDS, facts->not_scanned);
+		(void)snprintf(to, max,
+			       "%s; files were looked for in the %u largest, not in %" PRIu64
+			       " more",
+			       counts, PAGES_MAX_MEMCG_IDS, facts->not_scanned);
 	}
 }
 
@@ -207,6 +255,10 @@ static void add_evidence(const struct leak_facts *facts, const struct leak_group
 			     group ? group->file_bytes : memcgs->dying_file_bytes);
 	if (!group)
 		return;
+	if (group->swap_bytes > 0)
+		finding_add_evidence(finding, "swapBytes", "%" PRIu64, group->swap_bytes);
+	if (group->socket_bytes > 0)
+		finding_add_evidence(finding, "socketBytes", "%" PRIu64, group->socket_bytes);
 	finding_add_evidence(finding, "otherReferences", "%" PRIu64, group->other_refs);
 	for (size_t i = 0; i < group->n_files && i < 2; i++) {
 		_cleanup_free_ char *name = file_name(facts, group->files[i].file);
@@ -264,6 +316,11 @@ void cgroup_leak_judge(const struct leak_facts *facts, struct check_result *resu
 			     memcgs->dying_unevictable_bytes);
 	tree_add_u64(result->result, "kernelBytes", cgroup_leak_cost(memcgs->dying, facts->n_cpus));
 	tree_add_u64(result->result, "notListed", memcgs->not_kept);
+	tree_add_u64(result->result, "tooDeep", memcgs->too_deep);
+	tree_add_u64(result->result, "filesNotLookedFor", facts->not_scanned);
+	tree_add_u64(result->result, "groupsNotListed",
+		     facts->groups->n > facts->spec->top ? facts->groups->n - facts->spec->top : 0);
+	tree_add_u64(result->result, "ofTooManyGroups", facts->groups->merged);
 	list = tree_add_array(result->result, "groups");
 	for (size_t i = 0; i < facts->groups->n && i < facts->spec->top; i++)
 		add_group(facts, &facts->groups->items[i], list);

@@ -89,6 +89,7 @@ static size_t group_index(struct leak_groups *groups, const struct memcgs_entry 
 		return *index;
 	if (groups->n < LEAK_GROUPS_MAX - 1)
 		return new_group(groups, key, owner, named ? &controller : NULL, place);
+	groups->merged++;
 	index = map_get(&groups->index, "rest");
 	return index ? *index : new_group(groups, "rest", &rest, NULL, "/");
 }
@@ -102,7 +103,11 @@ size_t leak_groups_add(struct leak_groups *groups, const struct memcgs_entry *en
 	group->dying++;
 	group->pinned_bytes += memcgs_lru_bytes(entry);
 	group->file_bytes += entry->file_bytes;
+	group->anon_bytes += entry->anon_bytes;
 	group->swap_bytes += entry->swap_bytes;
+	group->socket_bytes += entry->socket_bytes;
+	group->kernel_bytes += entry->kernel_bytes;
+	group->slab_bytes += entry->slab_bytes;
 	group->other_refs += entry->other_refs;
 	return i;
 }
@@ -148,6 +153,7 @@ static void offer_file(struct leak_group *group, const struct pages_file *file, 
 
 	while (at > 0 && group->files[at - 1].bytes < bytes)
 		at--;
+	group->more_files += group->n_files == LEAK_MAX_FILES;
 	if (at == LEAK_MAX_FILES)
 		return;
 	if (group->n_files < LEAK_MAX_FILES)
@@ -167,6 +173,7 @@ void leak_groups_files(struct leak_groups *groups, const struct memcgs_snapshot 
 		struct leak_group *group = &groups->items[i];
 
 		group->n_files = 0;
+		group->more_files = 0;
 		group->named_bytes = 0;
 		group->shmem_bytes = 0;
 		group->dirty_bytes = 0;

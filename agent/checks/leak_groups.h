@@ -32,12 +32,14 @@ struct leak_group {
 	char *place;	  /* the cgroup above them; of pods the one above the pods' own */
 	uint64_t dying;
 	uint64_t pinned_bytes; /* on LRU lists: file, anon and unevictable */
-	uint64_t file_bytes, swap_bytes;
-	uint64_t shmem_bytes; /* by the page scan; 0 without */
-	uint64_t dirty_bytes; /* by the page scan, of files */
+	uint64_t file_bytes, anon_bytes, swap_bytes, socket_bytes;
+	uint64_t kernel_bytes, slab_bytes; /* that they had when they were removed */
+	uint64_t shmem_bytes;		   /* by the page scan; 0 without */
+	uint64_t dirty_bytes;		   /* by the page scan, of files */
 	uint64_t other_refs;
 	struct leak_file files[LEAK_MAX_FILES]; /* descending */
 	size_t n_files;
+	uint64_t more_files; /* beyond LEAK_MAX_FILES */
 	uint64_t
 		named_bytes; /* of all files that the page scan kept, more than LEAK_MAX_FILES too */
 };
@@ -45,6 +47,7 @@ struct leak_group {
 struct leak_groups {
 	struct leak_group *items;
 	size_t n;
+	uint64_t merged; /* dying cgroups in the last group, because there were too many groups */
 	struct map index;
 };
 

@@ -145,6 +145,28 @@ static struct memcgs_entry *push(struct walk *w)
 	return &s->entries[s->n++];
 }
 
+static void take_away(uint64_t *from, uint64_t bytes)
+{
+	*from -= bytes < *from ? bytes : *from;
+}
+
+/* These counters hold what is below as well: so that they can be added up, a dying one keeps what is its own. */
+static void take_from_parent(struct walk *w, const struct memcgs_record *r,
+			     const struct memcgs_entry *e)
+{
+	struct memcgs_entry *parent;
+
+	if (!e->dying || r->depth == 0 || w->entry[r->depth - 1] == 0)
+		return;
+	parent = &w->s->entries[w->entry[r->depth - 1] - 1];
+	if (!parent->dying)
+		return;
+	take_away(&parent->swap_bytes, e->swap_bytes);
+	take_away(&parent->kernel_bytes, e->kernel_bytes);
+	take_away(&parent->slab_bytes, e->slab_bytes);
+	take_away(&parent->socket_bytes, e->socket_bytes);
+}
+
 static void keep(struct walk *w, const struct memcgs_record *r, bool dying)
 {
 	uint64_t swap = w->v2 ? r->swap : r->swap > r->usage ? r->swap - r->usage : 0;
@@ -159,9 +181,13 @@ static void keep(struct walk *w, const struct memcgs_record *r, bool dying)
 		.unevictable_bytes = r->unevictable * w->page_size,
 		.swap_bytes = swap * w->page_size,
 		.usage_bytes = r->usage * w->page_size,
+		.kernel_bytes = (w->v2 ? r->stat_kmem : r->kmem) * w->page_size,
+		.slab_bytes = r->stat_slab,
+		.socket_bytes = (w->v2 ? r->stat_sock : r->tcpmem) * w->page_size,
 		.refs = r->refs < REFS_MAX ? r->refs : 0,
 	};
 	w->entry[r->depth] = w->s->n;
+	take_from_parent(w, r, e);
 }
 
 static void take_record(struct walk *w, const struct memcgs_record *r)

@@ -31,8 +31,14 @@ struct memcgs_entry {
 	 */
 	uint64_t anon_bytes;
 	uint64_t unevictable_bytes; /* LRU: mlocked, and shared memory that is locked */
-	uint64_t swap_bytes;	    /* swapped out, in what is below it too */
-	uint64_t usage_bytes;	    /* the page counter, what is below it included */
+	uint64_t swap_bytes; /* swapped out, in what is below it too, but for what is dying there */
+	uint64_t usage_bytes; /* the page counter, what is below it included */
+	/*
+	 * Of a dying one: kernel memory and, of that, slab, which it had when it was removed; whoever frees it since gives it back to the
+	 * cgroup above, so this never shrinks, and it pins only before 5.13. v2: as the kernel last summed it up, within 2 seconds; kernel
+	 * memory since 5.18. Sockets do pin, for as long as they are open: their buffers, on v1 only below a limit of them. All without what is dying below it.
+	 */
+	uint64_t kernel_bytes, slab_bytes, socket_bytes;
 	/*
 	 * Of a dying one: what keeps it, and of that what is neither a page on its lists nor a child: swap, writeback, sockets,
 	 * what CPUs have reserved; before 5.11 kernel memory too. At least that much: a large folio is one reference, but

@@ -3,14 +3,18 @@
  * The walk of memory cgroups against the running kernel's own answers: /proc/cgroups (v1), cgroup.stat (v2), memory.stat.
  * Needs root.
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/swap.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -402,6 +406,308 @@ static void lru_is_memory_stat(void **state)
 	plant_close(&f);
 }
 
+/* --- pinned by what is no page -------------------------------------------------------------------------------------------- */
+
+enum { PINNED = 40, PIPE_BYTES = 65536, SOCKET_BYTES = 65536 };
+
+static const struct memcgs_entry *find_dying(const struct memcgs_snapshot *s, const char *parent,
+					     int i)
+{
+	_cleanup_free_ char *path = xasprintf("%s/k%d", parent, i);
+
+	for (size_t k = 0; k < s->n; k++)
+		if (s->entries[k].dying && strcmp(s->entries[k].path, path) == 0)
+			return &s->entries[k];
+	return NULL;
+}
+
+/* All kernel memory of a cgroup by its own files; -1: this kernel does not say. */
+static int64_t kernel_of(const char *dir)
+{
+	_cleanup_free_ char *path = xasprintf("%s/memory.kmem.usage_in_bytes", dir);
+	_cleanup_fclose_ FILE *f = fopen(path, "re");
+	long long value = -1;
+
+	if (!f)
+		return stat_value(dir, "memory.stat", "kernel");
+	return fscanf(f, "%lld", &value) == 1 ? value : -1;
+}
+
+static bool fill_pipe(void)
+{
+	static const char bytes[PIPE_BYTES];
+	int ends[2];
+
+	return pipe2(ends, O_NONBLOCK) == 0 &&
+	       write(ends[1], bytes, sizeof(bytes)) == (ssize_t)sizeof(bytes);
+}
+
+/* A connection over loopback with bytes that nobody reads. Sockets stay open. */
+static bool fill_connection(void)
+{
+	static const char bytes[SOCKET_BYTES];
+	struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t n = sizeof(to);
+	int listener = socket(AF_INET, SOCK_STREAM, 0), client = socket(AF_INET, SOCK_STREAM, 0);
+
+	return bind(listener, (struct sockaddr *)&to, sizeof(to)) == 0 &&
+	       listen(listener, 1) == 0 && getsockname(listener, (struct sockaddr *)&to, &n) == 0 &&
+	       connect(client, (struct sockaddr *)&to, sizeof(to)) == 0 &&
+	       accept(listener, NULL, NULL) >= 0 &&
+	       write(client, bytes, sizeof(bytes)) == (ssize_t)sizeof(bytes);
+}
+
+/* In the child: in each cgroup makes something that stays open, and leaves it. Tells over `done`, waits for the end of `hold`. */
+static void make_open_things(const char *dir, bool (*make)(void), int done, int hold)
+{
+	_cleanup_free_ char *top = xstrndup(dir, strlen(dir) - strlen(plant_cgroup_path(dir)));
+	char path[512], byte = 0;
+
+	for (int i = 0; i < PINNED; i++) {
+		(void)snprintf(path, sizeof(path), "%s/k%d", dir, i);
+		if (write_text(path, "cgroup.procs", "0") < 0 || !make())
+			_exit(1);
+	}
+	if (write_text(top, "cgroup.procs", "0") < 0 || write(done, &byte, 1) != 1)
+		_exit(2);
+	(void)!read(hold, &byte, 1);
+	_exit(0);
+}
+
+/* PINNED cgroups below dir, with what make() left open in each; ret_kernel gets their kernel memory by their own files. */
+static struct plant_child plant_open_things(const char *dir, bool (*make)(void),
+					    int64_t ret_kernel[PINNED])
+{
+	int done[2], hold[2];
+	char path[512], byte;
+	pid_t pid;
+
+	for (int i = 0; i < PINNED; i++) {
+		(void)snprintf(path, sizeof(path), "%s/k%d", dir, i);
+		assert_int_equal(mkdir(path, 0755), 0);
+		/* v1 counts a cgroup's sockets only when they have a limit. */
+		(void)write_text(path, "memory.kmem.tcp.limit_in_bytes", "67108864");
+	}
+	assert_int_equal(pipe2(done, O_CLOEXEC), 0);
+	assert_int_equal(pipe2(hold, O_CLOEXEC), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		(void)close(hold[1]);
+		make_open_things(dir, make, done[1], hold[0]);
+	}
+	(void)close(done[1]);
+	(void)close(hold[0]);
+	if (read(done[0], &byte, 1) != 1)
+		fail_msg("the child that opens things failed");
+	(void)close(done[0]);
+	/* v2 sums up every two seconds, and what is not summed up then is lost on us. */
+	(void)sleep(kernel_of(dir) >= 0 ? 3 : 0);
+	for (int i = 0; i < PINNED; i++) {
+		(void)snprintf(path, sizeof(path), "%s/k%d", dir, i);
+		ret_kernel[i] = kernel_of(path);
+		plant_cgroup_remove(path);
+	}
+	return (struct plant_child){pid, hold[1]};
+}
+
+/* The kernel's number for what they had, as it was before they were removed. */
+static void check_kernel_memory(const struct memcgs_snapshot *s, const char *parent,
+				const int64_t kernel[PINNED])
+{
+	uint64_t walked = 0, told = 0, slab = 0;
+
+	for (int i = 0; i < PINNED; i++) {
+		const struct memcgs_entry *e = find_dying(s, parent, i);
+
+		if (!e || kernel[i] < 0)
+			continue;
+		walked += e->kernel_bytes;
+		told += (uint64_t)kernel[i];
+		slab += e->slab_bytes;
+	}
+	print_message("  kernel memory when removed: %llu KiB, their own files said %llu KiB; slab "
+		      "%llu KiB\n",
+		      (unsigned long long)walked >> 10, (unsigned long long)told >> 10,
+		      (unsigned long long)slab >> 10);
+	assert_true(walked <= told + told / 10 + (1 << 20));
+	assert_true(walked + told / 10 + (1 << 20) >= told);
+	assert_true(slab <= walked || told == 0);
+}
+
+static void sockets_pin(void **state)
+{
+	const char *dir = plant_parent("sock"), *parent = plant_cgroup_path(dir);
+	int64_t kernel[PINNED];
+	struct plant_child child = plant_open_things(dir, fill_connection, kernel);
+	struct memcgs_snapshot *s = walk(false);
+	uint64_t bytes = 0, lru = 0;
+	size_t n = count_dying(s, parent), with_refs = 0;
+
+	(void)state;
+	for (int i = 0; i < PINNED; i++) {
+		const struct memcgs_entry *e = find_dying(s, parent, i);
+
+		bytes += e ? e->socket_bytes : 0;
+		lru += e ? memcgs_lru_bytes(e) : 0;
+		with_refs += e && e->other_refs > 0;
+	}
+	print_message(
+		"  %zu pinned by sockets: %llu KiB of buffers, %llu bytes of pages, %zu with other "
+		"references\n",
+		n, (unsigned long long)bytes >> 10, (unsigned long long)lru, with_refs);
+	assert_int_equal(n, PINNED);
+	assert_int_equal(with_refs, PINNED);
+	assert_true(bytes >= (uint64_t)PINNED * SOCKET_BYTES);
+	assert_true(bytes <= 8ull * PINNED * SOCKET_BYTES);
+	check_kernel_memory(s, parent, kernel);
+	memcgs_snapshot_free(s);
+	assert_exact();
+	plant_reader_end(&child);
+	assert_gone(parent);
+}
+
+/* Kernel memory pins only before 5.13 (b4e0b68fbd9d); since then it is the cgroup's above. */
+static void pipes_do_not_pin(void **state)
+{
+	const char *dir = plant_parent("pipe"), *parent = plant_cgroup_path(dir);
+	int64_t kernel[PINNED], above;
+	struct plant_child child = plant_open_things(dir, fill_pipe, kernel);
+	struct memcgs_snapshot *s = NULL;
+	size_t n = PINNED;
+
+	(void)state;
+	/* Each CPU has reserved of the limits of some (7 since 6.17), which keeps these. */
+	for (int i = 0; i < 50 && n > PINNED / 2; i++) {
+		memcgs_snapshot_free(s);
+		(void)usleep(50000);
+		s = walk(false);
+		n = count_dying(s, parent);
+	}
+	above = kernel_of(dir);
+	print_message("  %zu pinned by pipes; the cgroup above has %lld KiB of kernel memory\n", n,
+		      (long long)above >> 10);
+	if (n > PINNED / 2) {
+		assert_int_equal(n, PINNED);
+		for (int i = 0; i < PINNED; i++)
+			assert_true(find_dying(s, parent, i)->other_refs > 0);
+		check_kernel_memory(s, parent, kernel);
+	} else {
+		assert_true(above < 0 || above >= (int64_t)PINNED * PIPE_BYTES);
+	}
+	memcgs_snapshot_free(s);
+	assert_exact();
+	plant_reader_end(&child);
+	assert_gone(parent);
+}
+
+/* --- swap ------------------------------------------------------------------------------------------------------------- */
+
+static char *swap_path;
+
+static void swap_off(void)
+{
+	if (!swap_path)
+		return;
+	(void)swapoff(swap_path);
+	(void)unlink(swap_path);
+	free(swap_path);
+	swap_path = NULL;
+}
+
+/* A swap file of 64 MiB that goes with the test. False: this filesystem can't hold one. */
+static bool swap_on(void)
+{
+	struct plant_file f = plant_file(plant_dir(), "swap", 64 << 20);
+	_cleanup_free_ char *command = NULL;
+
+	swap_path = xstrdup(f.path);
+	plant_release(&f);
+	plant_close(&f);
+	assert_int_equal(chmod(swap_path, 0600), 0);
+	command = xasprintf("mkswap %s >/dev/null 2>&1", swap_path);
+	if (system(command) == 0 && swapon(swap_path, 0) == 0)
+		return true;
+	swap_off();
+	return false;
+}
+
+/* What of a cgroup is on swap, by its own files. */
+static int64_t swapped_of(const char *dir)
+{
+	_cleanup_free_ char *path = xasprintf("%s/memory.swap.current", dir);
+	_cleanup_fclose_ FILE *f = fopen(path, "re");
+	long long value;
+
+	if (f && fscanf(f, "%lld", &value) == 1)
+		return value;
+	return stat_value(dir, "memory.stat", "swap");
+}
+
+/* Makes the kernel swap out what it can of this cgroup, which has no process. */
+static void push_out(const char *dir)
+{
+	for (int i = 0; i < 20 && swapped_of(dir) < (7 << 20); i++) {
+		if (write_text(dir, "memory.force_empty", "0") < 0 &&
+		    write_text(dir, "memory.reclaim", "8388608") < 0)
+			(void)write_text(dir, "memory.high", "65536");
+		(void)usleep(20000);
+	}
+}
+
+static void swap_pins(void **state)
+{
+	const char *dir = plant_parent("swap"), *parent = plant_cgroup_path(dir);
+	_cleanup_free_ char *child = xasprintf("%s/k0", dir);
+	const char *shm = plant_tmpfs(), *charged = child;
+	_cleanup_free_ char *file = xasprintf("%s/0", shm);
+	const struct memcgs_entry *e;
+	struct memcgs_snapshot *s;
+	int64_t swapped;
+
+	(void)state;
+	if (!swap_on()) {
+		print_message("  not tried: no filesystem here can hold a swap file\n");
+		return;
+	}
+	assert_int_equal(mkdir(child, 0755), 0);
+	plant_charged(&charged, 1, shm, 8 << 20);
+	push_out(child);
+	swapped = swapped_of(child);
+	s = walk(true);
+	e = find(s, plant_cgroup_path(child));
+	assert_non_null(e);
+	print_message("  live: %llu KiB swapped out, its own file says %lld KiB\n",
+		      (unsigned long long)e->swap_bytes >> 10, (long long)swapped >> 10);
+	assert_true(swapped >= (7 << 20));
+	assert_true(llabs((long long)e->swap_bytes - swapped) <= (1 << 20));
+	memcgs_snapshot_free(s);
+	plant_cgroup_remove(child);
+	s = walk(false);
+	e = find_dying(s, parent, 0);
+	assert_non_null(e);
+	print_message("  dying: %llu KiB swapped out, %llu KiB of pages, %llu other references\n",
+		      (unsigned long long)e->swap_bytes >> 10,
+		      (unsigned long long)memcgs_lru_bytes(e) >> 10,
+		      (unsigned long long)e->other_refs);
+	assert_true(llabs((long long)e->swap_bytes - swapped) <= (1 << 20));
+	assert_true(e->other_refs > 0);
+	memcgs_snapshot_free(s);
+	assert_int_equal(unlink(file), 0);
+	for (int i = 0; i < 100; i++) {
+		bool there;
+
+		s = walk(false);
+		e = find_dying(s, parent, 0);
+		there = e && (e->swap_bytes > 0 || memcgs_lru_bytes(e) > 0);
+		memcgs_snapshot_free(s);
+		if (!there)
+			return;
+		(void)usleep(50000);
+	}
+	fail_msg("still pinned by swap that is gone");
+}
+
 #define STEADY 300
 
 /* In the child: cgroups between the steady ones come and go. */
@@ -480,16 +786,20 @@ static void the_ceiling_is_kept(void **state)
 static int clean(void **state)
 {
 	(void)state;
+	swap_off();
 	plant_clean();
 	return 0;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(lru_is_memory_stat, clean),
 		cmocka_unit_test_teardown(seen_once_while_others_go, clean),
 		cmocka_unit_test_teardown(the_ceiling_is_kept, clean),
+		cmocka_unit_test_teardown(sockets_pin, clean),
+		cmocka_unit_test_teardown(pipes_do_not_pin, clean),
+		cmocka_unit_test_teardown(swap_pins, clean),
 		cmocka_unit_test_teardown(a_thousand_dying, clean),
 		cmocka_unit_test_teardown(ten_thousand_in_time, clean),
 	};
@@ -497,5 +807,7 @@ int main(void)
 	page_size = (size_t)sysconf(_SC_PAGESIZE);
 	if (root_open(&proc, "/proc", NULL) < 0)
 		return 1;
+	if (argc > 1)
+		cmocka_set_test_filter(argv[1]);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -256,6 +256,7 @@ static void groups_have_a_ceiling(void **state)
 	}
 	assert_int_equal(groups.n, LEAK_GROUPS_MAX);
 	assert_int_equal(groups.items[LEAK_GROUPS_MAX - 1].dying, 101);
+	assert_int_equal(groups.merged, 101);
 	leak_groups_done(&groups);
 }
 
@@ -329,6 +330,70 @@ static void many_small_groups_are_the_nodes(void **state)
 	check_result_done(&result);
 }
 
+/* Whatever is left out is told. */
+static void what_is_left_out_is_told(void **state)
+{
+	struct fixture *f = *state;
+	struct check_result result = {.type = CHECK_CGROUP_LEAK};
+	struct memcgs_snapshot memcgs = *f->facts.memcgs;
+
+	f->facts.memcgs = &memcgs;
+	f->facts.not_scanned = 3;
+	f->spec->top = 1;
+	memcgs.not_kept = 7;
+	cgroup_leak_judge(&f->facts, &result);
+	assert_string_equal(result.reason, "NotListed");
+	assert_non_null(strstr(result.message, "7 of them, beyond 262144"));
+	assert_int_equal(tree_int_or(result.result, "notListed", 0), 7);
+	assert_int_equal(tree_int_or(result.result, "filesNotLookedFor", 0), 3);
+	assert_int_equal(tree_int_or(result.result, "groupsNotListed", 0), f->facts.groups->n - 1);
+	check_result_done(&result);
+
+	memcgs.too_deep = 2;
+	result = (struct check_result){.type = CHECK_CGROUP_LEAK};
+	cgroup_leak_judge(&f->facts, &result);
+	assert_string_equal(result.reason, "TooDeep");
+	assert_non_null(strstr(result.message, "2 memory cgroups"));
+	assert_int_equal(tree_int_or(result.result, "tooDeep", 0), 2);
+	check_result_done(&result);
+}
+
+/* What pins them by kind, and what does not pin but was theirs. */
+static void pins_are_named_by_kind(void **state)
+{
+	static const char *const all[] = {"Files", "AnonymousMemory", "Swap", "Sockets",
+					  "OtherReferences"};
+	struct fixture *f = *state;
+	struct check_result result = {.type = CHECK_CGROUP_LEAK};
+	struct leak_group *group = &f->facts.groups->items[0];
+	const cJSON *row, *pins;
+
+	cgroup_leak_judge(&f->facts, &result);
+	row = cJSON_GetArrayItem(tree_get(result.result, "groups"), 0);
+	assert_string_equal(cJSON_GetStringValue(cJSON_GetArrayItem(tree_get(row, "pinnedBy"), 0)),
+			    "Files");
+	check_result_done(&result);
+
+	group->anon_bytes = 2;
+	group->shmem_bytes = 0;
+	group->swap_bytes = 3;
+	group->socket_bytes = 4;
+	group->kernel_bytes = 5;
+	group->slab_bytes = 1;
+	group->other_refs = 6;
+	result = (struct check_result){.type = CHECK_CGROUP_LEAK};
+	cgroup_leak_judge(&f->facts, &result);
+	row = cJSON_GetArrayItem(tree_get(result.result, "groups"), 0);
+	pins = tree_get(row, "pinnedBy");
+	assert_int_equal(cJSON_GetArraySize(pins), ARRAY_SIZE(all));
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
+		assert_string_equal(cJSON_GetStringValue(cJSON_GetArrayItem(pins, (int)i)), all[i]);
+	assert_int_equal(tree_int_or(row, "socketBytes", 0), 4);
+	assert_int_equal(tree_int_or(row, "chargedKernelBytes", 0), 5);
+	assert_int_equal(tree_int_or(row, "chargedSlabBytes", 0), 1);
+	check_result_done(&result);
+}
+
 static void counts_stand_without_files(void **state)
 {
 	struct fixture *f = *state;
@@ -363,6 +428,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_finding_names_controller_and_file, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(many_small_groups_are_the_nodes, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_is_left_out_is_told, setup, teardown),
+		cmocka_unit_test_setup_teardown(pins_are_named_by_kind, setup, teardown),
 		cmocka_unit_test_setup_teardown(counts_stand_without_files, setup, teardown),
 	};
 
