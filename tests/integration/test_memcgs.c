@@ -27,6 +27,7 @@
 #include "instruments/memcgs.h"
 #include "instruments/pages.h"
 #include "support/plant.h"
+#include "support/zombies.h"
 
 static struct root proc = ROOT_INIT;
 static size_t page_size;
@@ -66,14 +67,6 @@ static const struct memcgs_entry *find(const struct memcgs_snapshot *s, const ch
 	return NULL;
 }
 
-static int write_text(const char *dir, const char *name, const char *text)
-{
-	_cleanup_free_ char *path = xasprintf("%s/%s", dir, name);
-	_cleanup_close_ int fd = open(path, O_WRONLY | O_CLOEXEC);
-
-	return fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text) ? 0 : -1;
-}
-
 /* A number of a file of "name number" lines; -1: it has none of that name. */
 static int64_t stat_value(const char *dir, const char *file, const char *name)
 {
@@ -86,70 +79,6 @@ static int64_t stat_value(const char *dir, const char *file, const char *name)
 		if (strcmp(key, name) == 0)
 			return value;
 	return -1;
-}
-
-/* A memory cgroup that can have memory cgroups below it. */
-static const char *plant_parent(const char *name)
-{
-	const char *dir = plant_cgroup(name);
-
-	(void)write_text(dir, "cgroup.subtree_control", "+memory"); /* v2 only */
-	return dir;
-}
-
-/* --- planting --------------------------------------------------------------------------------------------------------- */
-
-/* In the child: writes one page of the file in each of n cgroups and removes them. */
-static void make_zombies(const char *parent, int fd, size_t n)
-{
-	static char page[4096];
-	char dir[512], last[512] = "";
-
-	for (size_t i = 0; i < n; i++) {
-		(void)snprintf(dir, sizeof(dir), "%s/z%zu", parent, i);
-		if (mkdir(dir, 0755) < 0 || write_text(dir, "cgroup.procs", "0") < 0)
-			_exit(1);
-		if (last[0] && rmdir(last) < 0)
-			_exit(2);
-		if (pwrite(fd, page, sizeof(page), (off_t)(i * sizeof(page))) < 0)
-			_exit(3);
-		memcpy(last, dir, sizeof(last));
-	}
-	_exit(0);
-}
-
-/* n dying cgroups below parent, each of which is charged for one page of the file. */
-static struct plant_file plant_zombies(const char *parent, size_t n)
-{
-	struct plant_file f = plant_file(plant_dir(), "pin", 0);
-	_cleanup_free_ char *last = xasprintf("%s/z%zu", parent, n - 1);
-	struct timespec a, b;
-	int status = -1;
-	pid_t pid;
-
-	assert_int_equal(clock_gettime(CLOCK_MONOTONIC, &a), 0);
-	pid = fork();
-	assert_true(pid >= 0);
-	if (pid == 0)
-		make_zombies(parent, f.fd, n);
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_int_equal(status, 0);
-	plant_cgroup_remove(last);
-	assert_int_equal(fsync(f.fd), 0);
-	assert_int_equal(clock_gettime(CLOCK_MONOTONIC, &b), 0);
-	f.bytes = n * 4096;
-	print_message("  %zu planted in %.1f s\n", n,
-		      (double)(b.tv_sec - a.tv_sec) + (double)(b.tv_nsec - a.tv_nsec) / 1e9);
-	return f;
-}
-
-/* Looks at all of the file again, so that reclaim finds it in use. */
-static void keep_warm(const struct plant_file *f)
-{
-	char block[65536];
-
-	for (off_t at = 0; (size_t)at < f->bytes; at += (off_t)sizeof(block))
-		assert_true(pread(f->fd, block, sizeof(block), at) > 0);
 }
 
 /* --- counts ----------------------------------------------------------------------------------------------------------- */
@@ -281,7 +210,7 @@ static bool cache_pins(const char *parent)
 
 static void a_thousand_dying(void **state)
 {
-	const char *dir = plant_parent("leak"), *parent = plant_cgroup_path(dir);
+	const char *dir = plant_cgroup_parent("leak"), *parent = plant_cgroup_path(dir);
 	struct plant_file f = plant_zombies(dir, 1000);
 	struct memcgs_snapshot *s;
 
@@ -290,7 +219,7 @@ static void a_thousand_dying(void **state)
 		plant_close(&f);
 		return;
 	}
-	keep_warm(&f);
+	plant_keep_warm(&f);
 	s = walk(false);
 	check_zombies(s, parent, 1000);
 	check_file(s, parent, &f);
@@ -304,7 +233,7 @@ static void a_thousand_dying(void **state)
 
 static void ten_thousand_in_time(void **state)
 {
-	const char *dir = plant_parent("many"), *parent = plant_cgroup_path(dir);
+	const char *dir = plant_cgroup_parent("many"), *parent = plant_cgroup_path(dir);
 	/* An emulated machine (tests/vm) says nothing about time. */
 	bool emulated = getenv("MEMDIAG_TEST_EMULATED") != NULL;
 	size_t n = emulated ? 2000 : 10000;
@@ -317,7 +246,7 @@ static void ten_thousand_in_time(void **state)
 		plant_close(&f);
 		return;
 	}
-	keep_warm(&f);
+	plant_keep_warm(&f);
 	/* Interrupts and neighbours only add to it: the best of five is what it costs. */
 	for (int i = 0; i < 5; i++) {
 		s = walk(false);
@@ -373,7 +302,7 @@ static void lru_is_memory_stat(void **state)
 	if (pid == 0) {
 		static char block[3 << 20];
 
-		_exit(write_text(dir, "cgroup.procs", "0") < 0 ||
+		_exit(plant_write(dir, "cgroup.procs", "0") < 0 ||
 		      write(f.fd, block, sizeof(block)) != (ssize_t)sizeof(block) ||
 		      fsync(f.fd) < 0);
 	}
@@ -465,10 +394,10 @@ static void make_open_things(const char *dir, bool (*make)(void), int done, int 
 
 	for (int i = 0; i < PINNED; i++) {
 		(void)snprintf(path, sizeof(path), "%s/k%d", dir, i);
-		if (write_text(path, "cgroup.procs", "0") < 0 || !make())
+		if (plant_write(path, "cgroup.procs", "0") < 0 || !make())
 			_exit(1);
 	}
-	if (write_text(top, "cgroup.procs", "0") < 0 || write(done, &byte, 1) != 1)
+	if (plant_write(top, "cgroup.procs", "0") < 0 || write(done, &byte, 1) != 1)
 		_exit(2);
 	(void)!read(hold, &byte, 1);
 	_exit(0);
@@ -486,7 +415,7 @@ static struct plant_child plant_open_things(const char *dir, bool (*make)(void),
 		(void)snprintf(path, sizeof(path), "%s/k%d", dir, i);
 		assert_int_equal(mkdir(path, 0755), 0);
 		/* v1 counts a cgroup's sockets only when they have a limit. */
-		(void)write_text(path, "memory.kmem.tcp.limit_in_bytes", "67108864");
+		(void)plant_write(path, "memory.kmem.tcp.limit_in_bytes", "67108864");
 	}
 	assert_int_equal(pipe2(done, O_CLOEXEC), 0);
 	assert_int_equal(pipe2(hold, O_CLOEXEC), 0);
@@ -537,7 +466,7 @@ static void check_kernel_memory(const struct memcgs_snapshot *s, const char *par
 
 static void sockets_pin(void **state)
 {
-	const char *dir = plant_parent("sock"), *parent = plant_cgroup_path(dir);
+	const char *dir = plant_cgroup_parent("sock"), *parent = plant_cgroup_path(dir);
 	int64_t kernel[PINNED];
 	struct plant_child child = plant_open_things(dir, fill_connection, kernel);
 	struct memcgs_snapshot *s = walk(false);
@@ -570,7 +499,7 @@ static void sockets_pin(void **state)
 /* Kernel memory pins only before 5.13 (b4e0b68fbd9d); since then it is the cgroup's above. */
 static void pipes_do_not_pin(void **state)
 {
-	const char *dir = plant_parent("pipe"), *parent = plant_cgroup_path(dir);
+	const char *dir = plant_cgroup_parent("pipe"), *parent = plant_cgroup_path(dir);
 	int64_t kernel[PINNED], above;
 	struct plant_child child = plant_open_things(dir, fill_pipe, kernel);
 	struct memcgs_snapshot *s = NULL;
@@ -648,16 +577,16 @@ static int64_t swapped_of(const char *dir)
 static void push_out(const char *dir)
 {
 	for (int i = 0; i < 20 && swapped_of(dir) < (7 << 20); i++) {
-		if (write_text(dir, "memory.force_empty", "0") < 0 &&
-		    write_text(dir, "memory.reclaim", "8388608") < 0)
-			(void)write_text(dir, "memory.high", "65536");
+		if (plant_write(dir, "memory.force_empty", "0") < 0 &&
+		    plant_write(dir, "memory.reclaim", "8388608") < 0)
+			(void)plant_write(dir, "memory.high", "65536");
 		(void)usleep(20000);
 	}
 }
 
 static void swap_pins(void **state)
 {
-	const char *dir = plant_parent("swap"), *parent = plant_cgroup_path(dir);
+	const char *dir = plant_cgroup_parent("swap"), *parent = plant_cgroup_path(dir);
 	_cleanup_free_ char *child = xasprintf("%s/k0", dir);
 	const char *shm = plant_tmpfs(), *charged = child;
 	_cleanup_free_ char *file = xasprintf("%s/0", shm);
@@ -726,7 +655,7 @@ static void churn(const char *dir)
 /* Each one that stays is seen once, whatever comes and goes around it. */
 static void seen_once_while_others_go(void **state)
 {
-	const char *dir = plant_parent("churn"), *parent = plant_cgroup_path(dir);
+	const char *dir = plant_cgroup_parent("churn"), *parent = plant_cgroup_path(dir);
 	uint64_t resumed = 0, walks = 0, enough = getenv("MEMDIAG_TEST_EMULATED") ? 8 : 60;
 	char path[512];
 	pid_t pid;
