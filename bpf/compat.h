@@ -502,7 +502,6 @@ enum compact_result {
 /* Values are the running kernel's, by name. The slabs' are the same in every state[]: all that come before are counted as well. */
 enum node_stat_item {
 	NR_SLAB_RECLAIMABLE_B = 5,
-	NR_SLAB_UNRECLAIMABLE_B = 6,
 };
 
 enum memcg_stat_item {

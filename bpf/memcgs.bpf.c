@@ -164,47 +164,50 @@ static __always_inline struct stats stats_of(struct mem_cgroup *memcg)
 	return ret;
 }
 
-static __always_inline __u64 stat_at(struct stats stats, __u32 i)
-{
-	__s64 v = 0;
-
-	if (!stats.at || i >= stats.n)
-		return 0;
-	compat_read(v, stats.at + 8 * (__u64)i);
-	return v > 0 ? v : 0;
-}
-
 /*
  * A memory controller's own counters end the array, whether it holds all of the enums or only those that memory.stat needs:
  * counted from its end their places are the same.
  */
-static __always_inline __u32 from_end(struct stats stats, __u64 item)
+static __always_inline __u64 own_stat(struct stats stats, __u64 item)
 {
 	__u64 behind = bpf_core_enum_value(enum memcg_stat_item, MEMCG_NR_STAT) - item;
+	__s64 v = 0;
 
-	return behind <= stats.n ? stats.n - behind : stats.n;
+	if (!stats.at || behind > stats.n)
+		return 0;
+	compat_read(v, stats.at + 8 * (stats.n - behind));
+	return v > 0 ? v : 0;
 }
 
-/* Kernel memory and sockets. */
+static __always_inline __u64 slab_stat(struct stats stats)
+{
+	__s64 v[2] = {0, 0};
+	__u64 first = bpf_core_enum_value(enum node_stat_item, NR_SLAB_RECLAIMABLE_B);
+
+	/* Its neighbour is NR_SLAB_UNRECLAIMABLE_B. */
+	if (stats.at && first + 2 <= stats.n)
+		compat_read(v, stats.at + 8 * first);
+	return (v[0] > 0 ? v[0] : 0) + (v[1] > 0 ? v[1] : 0);
+}
+
+/* Kernel memory and sockets. Only what this hierarchy counts: each is a line of memory that no cache has. */
 __attribute__((noinline)) int add_kernel(void)
 {
 	struct mem_cgroup *memcg = (void *)css_at(walk.depth);
 	struct memcgs_record *r = &records[walk.n & (MEMCGS_LOG - 1)];
 	struct stats stats = stats_of(memcg);
 
-	if (bpf_core_field_exists(memcg->kmem))
-		r->kmem = BPF_CORE_READ(memcg, kmem.usage.counter);
-	if (bpf_core_field_exists(memcg->tcpmem))
-		r->tcpmem = BPF_CORE_READ(memcg, tcpmem.usage.counter);
+	r->slab = slab_stat(stats);
+	if (walk.v1) {
+		if (bpf_core_field_exists(memcg->kmem))
+			r->kernel = BPF_CORE_READ(memcg, kmem.usage.counter);
+		if (bpf_core_field_exists(memcg->tcpmem))
+			r->sockets = BPF_CORE_READ(memcg, tcpmem.usage.counter);
+		return 0;
+	}
 	if (bpf_core_enum_value_exists(enum memcg_stat_item, MEMCG_KMEM))
-		r->stat_kmem = stat_at(
-			stats,
-			from_end(stats, bpf_core_enum_value(enum memcg_stat_item, MEMCG_KMEM)));
-	r->stat_sock = stat_at(
-		stats, from_end(stats, bpf_core_enum_value(enum memcg_stat_item, MEMCG_SOCK)));
-	r->stat_slab =
-		stat_at(stats, bpf_core_enum_value(enum node_stat_item, NR_SLAB_RECLAIMABLE_B)) +
-		stat_at(stats, bpf_core_enum_value(enum node_stat_item, NR_SLAB_UNRECLAIMABLE_B));
+		r->kernel = own_stat(stats, bpf_core_enum_value(enum memcg_stat_item, MEMCG_KMEM));
+	r->sockets = own_stat(stats, bpf_core_enum_value(enum memcg_stat_item, MEMCG_SOCK));
 	return 0;
 }
 
@@ -225,7 +228,7 @@ __attribute__((noinline)) int record_one(void)
 	r->refs = r->flags ? BPF_CORE_READ(css, refcnt.data, count.counter) : 0;
 	r->usage = BPF_CORE_READ(memcg, memory.usage.counter);
 	r->swap = bpf_core_field_exists(memcg->swap) ? BPF_CORE_READ(memcg, swap.usage.counter) : 0;
-	r->kmem = r->tcpmem = r->stat_kmem = r->stat_sock = r->stat_slab = 0;
+	r->kernel = r->sockets = r->slab = 0;
 	if (r->flags)
 		add_kernel();
 	r->anon = 0;

@@ -28,15 +28,15 @@ struct memcgs_record {
 	__u64 usage,
 		swap; /* page counters, what is below it included; swap: v1's is memory + swap */
 	/*
-	 * Dying only. v1's page counters kmem and tcpmem; the counters of all memory.stat is made of, as they were last flushed: kernel and
-	 * socket pages, bytes of slab. Each is what it had when it was removed, less what went until then.
+	 * Dying only: kernel and socket pages (v1: page counters; v2: memory.stat's counters, as they were last flushed), and bytes of slab. Each
+	 * is what it had when it was removed, less what went until then.
 	 */
-	__u64 kmem, tcpmem, stat_kmem, stat_sock, stat_slab;
+	__u64 kernel, sockets, slab;
 	__u32 flags; /* MEMCGS_* */
 	__u32 depth; /* 0: the root */
 	char name[MEMCGS_NAME];
 };
-_Static_assert(sizeof(struct memcgs_record) == 104 + MEMCGS_NAME, "shared with user space");
+_Static_assert(sizeof(struct memcgs_record) == 88 + MEMCGS_NAME, "shared with user space");
 
 /* A css and what tells it from another one that got its memory. */
 struct memcgs_at {
@@ -50,7 +50,7 @@ struct memcgs_walk {
 	__u32 n;	   /* records in the log; user space sets it back to 0 */
 	__u32 depth;	   /* of where it is */
 	__u32 skip_depth; /* 0: none; else children at that depth up to this serial number were seen */
-	__u32 pad;
+	__u32 v1;	  /* in: the memory controller's hierarchy is v1's */
 	__u64 skip_serial;
 	__u64 memory;  /* the memory controller */
 	__u64 resumed; /* times that it had to find its way back, because where it was is gone */

@@ -181,9 +181,9 @@ static void keep(struct walk *w, const struct memcgs_record *r, bool dying)
 		.unevictable_bytes = r->unevictable * w->page_size,
 		.swap_bytes = swap * w->page_size,
 		.usage_bytes = r->usage * w->page_size,
-		.kernel_bytes = (w->v2 ? r->stat_kmem : r->kmem) * w->page_size,
-		.slab_bytes = r->stat_slab,
-		.socket_bytes = (w->v2 ? r->stat_sock : r->tcpmem) * w->page_size,
+		.kernel_bytes = r->kernel * w->page_size,
+		.slab_bytes = r->slab,
+		.socket_bytes = r->sockets * w->page_size,
 		.refs = r->refs < REFS_MAX ? r->refs : 0,
 	};
 	w->entry[r->depth] = w->s->n;
@@ -287,6 +287,7 @@ static int walk_loaded(struct walk *w, const struct root *proc, struct err *err)
 	if (r < 0)
 		return r;
 	w->v2 = unused == UINT64_MAX;
+	w->skel->bss->walk.v1 = !w->v2;
 	begin = clock_thread_cpu_ns();
 	r = walk_all(w, err);
 	w->s->walk_cpu_ns = clock_thread_cpu_ns() - begin;
