@@ -492,7 +492,6 @@ struct obj_cgroup {
 #pragma clang attribute pop
 
 enum compact_result {
-	COMPACT_DEFERRED___any = 0,
 	COMPACT_SUCCESS___any = 0,
 };
 

@@ -11,8 +11,7 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-const volatile bool has_storage = true; /* task storage for tracing programs: 5.12 (a10787e6d58c) */
-const volatile bool is_v1 = false;	/* limits of memory and swap together exist */
+const volatile bool is_v1 = false; /* limits of memory and swap together exist */
 const volatile __u64 outlier_ns = 1000000;
 const volatile struct reclaim_symbol symbols[RECLAIM_SYMBOLS];
 /* A limit counts as reached within this many pages: what other CPUs freed since the charge failed. */
@@ -29,41 +28,12 @@ struct task_state {
 	__u64 cause; /* of PAIR_MEMCG */
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, int);
-	__type(value, struct task_state);
-} storage SEC(".maps");
-
-/* Where there is none: by thread. A task that ends while it reclaims is displaced in time. */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, RECLAIM_TASKS);
-	__type(key, __u32);
-	__type(value, struct task_state);
-} tasks SEC(".maps");
+#include "task_state.h"
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, RECLAIM_RING);
 } outliers SEC(".maps");
-
-static __always_inline struct task_state *find_task(bool make)
-{
-	struct task_state none = {}, *state;
-	__u32 tid;
-
-	if (has_storage)
-		return bpf_task_storage_get(&storage, bpf_get_current_task_btf(), 0,
-					    make ? BPF_LOCAL_STORAGE_GET_F_CREATE : 0);
-	tid = (__u32)bpf_get_current_pid_tgid();
-	state = bpf_map_lookup_elem(&tasks, &tid);
-	if (state || !make)
-		return state;
-	bpf_map_update_elem(&tasks, &tid, &none, BPF_ANY);
-	return bpf_map_lookup_elem(&tasks, &tid);
-}
 
 /* --- the cause of a memory cgroup's reclaim --------------------------------------------------------------------------- */
 
@@ -133,14 +103,13 @@ static __always_inline __u32 cause_by_stack(void *ctx)
 
 static __always_inline void classify(void *ctx, struct task_state *state)
 {
-	struct task_struct *task = (void *)bpf_get_current_task();
 	struct verdict v = {};
 	__u32 cause;
 	bool tight;
 
 	look_up(compat_memory_css(), &v);
 	tight = v.margin <= slack_pages;
-	if (BPF_CORE_READ(task, flags) & COMPAT_PF_KTHREAD)
+	if (is_kernel_thread())
 		cause = RECLAIM_ASYNC;
 	else if (tight && !v.high)
 		cause = RECLAIM_LIMIT;

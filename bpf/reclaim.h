@@ -17,7 +17,6 @@ enum reclaim_cause {
 enum {
 	RECLAIM_FRAMES = 24,
 	RECLAIM_RING = 256 << 10, /* bytes: some 900 outliers */
-	RECLAIM_TASKS = 16384,	  /* that reclaim at the same time; without task storage */
 	RECLAIM_LEVELS = 16,	  /* of ancestors that are looked at */
 	RECLAIM_SYMBOLS = 12,
 };

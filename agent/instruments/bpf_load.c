@@ -126,3 +126,42 @@ int bpf_load_skip_missing(struct bpf_object *object)
 	btf__free(btf);
 	return n;
 }
+
+int bpf_load_tracepoint_args(const char *name)
+{
+	struct btf *btf = btf__parse_raw(HOST_KERNEL_BTF);
+	const struct btf_type *type = NULL;
+	char word[128];
+	int id, n = -ENOENT;
+
+	(void)snprintf(word, sizeof(word), "btf_trace_%s", name);
+	id = btf ? btf__find_by_name_kind(btf, word, BTF_KIND_TYPEDEF) : -ENOENT;
+	/* A typedef of a pointer to the function, whose first argument is none of the tracepoint's. */
+	if (id >= 0)
+		type = btf__type_by_id(btf, btf__type_by_id(btf, (__u32)id)->type);
+	if (type && btf_is_ptr(type))
+		type = btf__type_by_id(btf, type->type);
+	if (type && btf_is_func_proto(type))
+		n = (int)btf_vlen(type) - 1;
+	btf__free(btf);
+	return n;
+}
+
+int bpf_load_attempts(int (*try)(void *arg, const struct bpf_attempt *attempt), void *arg,
+		      bool by_pid_only)
+{
+	static const struct bpf_attempt attempts[] = {
+		{.by_pid = false, .skip_missing = false},
+		{.by_pid = true, .skip_missing = false},
+		{.by_pid = false, .skip_missing = true},
+		{.by_pid = true, .skip_missing = true},
+	};
+	int r = -EOPNOTSUPP;
+
+	for (size_t i = 0; i < sizeof(attempts) / sizeof(attempts[0]) && r < 0 && r != -EPERM;
+	     i++) {
+		if (attempts[i].by_pid || !by_pid_only)
+			r = try(arg, &attempts[i]);
+	}
+	return r;
+}

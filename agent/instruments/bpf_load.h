@@ -12,6 +12,8 @@
 #ifndef MEMDIAG_INSTRUMENTS_BPF_LOAD_H
 #define MEMDIAG_INSTRUMENTS_BPF_LOAD_H
 
+#include <stdbool.h>
+
 #include <bpf/libbpf.h>
 
 #include "base/err.h"
@@ -44,5 +46,21 @@ int bpf_load_end(const struct bpf_load *load, int r, const char *what, struct er
  * try.
  */
 int bpf_load_skip_missing(struct bpf_object *object);
+
+/* The number of arguments of a tracepoint as programs see them; -ENOENT: this kernel has none of that name, or its types cannot be read. */
+int bpf_load_tracepoint_args(const char *name);
+
+/* What this kernel may lack, to be left out. */
+struct bpf_attempt {
+	bool by_pid;	   /* task storage for tracing programs (before 5.12) */
+	bool skip_missing; /* some tracepoints */
+};
+
+/*
+ * Loads with as much as there is: calls try with one thing after the other left out until it returns 0, which it returns then, or
+ * -EPERM; else its last error. by_pid_only: not with task storage.
+ */
+int bpf_load_attempts(int (*try)(void *arg, const struct bpf_attempt *attempt), void *arg,
+		      bool by_pid_only);
 
 #endif

@@ -5,6 +5,7 @@
 #include <pthread.h>
 
 #include "base/mem.h"
+#include "instruments/compaction.h"
 #include "instruments/reclaim.h"
 #include "instruments/runqueue.h"
 #include "instruments/stalls.h"
@@ -12,6 +13,7 @@
 /* The table of instruments; NULL: none yet. */
 static const struct capture_ops *const all_ops[CAPTURES] = {
 	[CAPTURE_RECLAIM] = &reclaim_capture,
+	[CAPTURE_COMPACTION] = &compaction_capture,
 	[CAPTURE_RUN_QUEUE] = &runqueue_capture,
 	[CAPTURE_STALLS] = &stalls_capture,
 };

@@ -103,14 +103,16 @@ static bool set_symbols(const struct host *host, struct reclaim_bpf *skel)
 
 /* --- attaching -------------------------------------------------------------------------------------------------------- */
 
-struct attempt {
-	bool by_pid;
-	bool skip_missing; /* leave out programs whose tracepoint this kernel lacks */
+struct loading {
+	struct reclaim *reclaim;
+	const struct host *host;
+	const struct reclaim_opts *opts;
 };
 
-static int try_load(struct reclaim *reclaim, const struct host *host,
-		    const struct reclaim_opts *opts, const struct attempt *attempt)
+static int try_load(void *arg, const struct bpf_attempt *attempt)
 {
+	const struct loading *loading = arg;
+	struct reclaim *reclaim = loading->reclaim;
 	BPF_OPEN_OPTS(open_opts);
 	struct reclaim_bpf *skel = reclaim_bpf__open_opts(&open_opts);
 	int r = 0;
@@ -118,9 +120,10 @@ static int try_load(struct reclaim *reclaim, const struct host *host,
 	if (!skel)
 		return -errno;
 	skel->rodata->has_storage = !attempt->by_pid;
-	skel->rodata->is_v1 = host->cgroups.mode != CGROUP_V2;
-	skel->rodata->outlier_ns = opts->outlier_ns ? opts->outlier_ns : OUTLIER_NS;
-	reclaim->by_stack = set_symbols(host, skel);
+	skel->rodata->is_v1 = loading->host->cgroups.mode != CGROUP_V2;
+	skel->rodata->outlier_ns = loading->opts->outlier_ns ? loading->opts->outlier_ns
+							     : OUTLIER_NS;
+	reclaim->by_stack = set_symbols(loading->host, skel);
 	reclaim->by_pid = attempt->by_pid;
 	(void)bpf_map__set_autocreate(attempt->by_pid ? skel->maps.storage : skel->maps.tasks,
 				      false);
@@ -139,16 +142,11 @@ static int try_load(struct reclaim *reclaim, const struct host *host,
 static int load(struct reclaim *reclaim, const struct host *host, const struct reclaim_opts *opts,
 		struct err *err)
 {
-	static const struct attempt attempts[] = {
-		{false, false}, {true, false}, {false, true}, {true, true}};
-	struct bpf_load loading = bpf_load_begin();
-	int r = -EOPNOTSUPP;
+	struct loading loading = {reclaim, host, opts};
+	struct bpf_load turn = bpf_load_begin();
+	int r = bpf_load_attempts(try_load, &loading, opts->by_pid);
 
-	for (size_t i = 0; i < ARRAY_SIZE(attempts) && r < 0 && r != -EPERM; i++) {
-		if (attempts[i].by_pid || !opts->by_pid)
-			r = try_load(reclaim, host, opts, &attempts[i]);
-	}
-	return bpf_load_end(&loading, r, "the reclaim latency programs", err);
+	return bpf_load_end(&turn, r, "the reclaim latency programs", err);
 }
 
 static int on_outlier(void *arg, void *data, size_t n);
