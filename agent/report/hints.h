@@ -30,7 +30,7 @@ enum hint_condition {
 	HINT_ALLOCINFO = 1 << 19,	/* /proc/allocinfo is there */
 };
 
-enum { HINT_MAX_VARS = 16 };
+enum { HINT_MAX_VARS = 32 };
 
 /* What {name} in a rule's texts becomes. Values are owned. */
 struct hint_facts {

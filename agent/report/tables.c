@@ -50,6 +50,14 @@ static const struct column cause_columns[] = {
 	{"CAUSE", "cause", COLUMN_TEXT, 0},
 };
 
+static const struct column outlier_columns[] = {
+	{"LASTED", "durationMicros", COLUMN_MICROS, 7},
+	{"CAUSE", "cause", COLUMN_TEXT, 12},
+	{"PID", "pid", COLUMN_NUMBER, 8},
+	{"COMMAND", "comm", COLUMN_TEXT, 16},
+	{"CONTAINER OR CGROUP", NULL, COLUMN_OWNER, 0},
+};
+
 static const struct column wait_columns[] = {
 	{"COUNT", "count", COLUMN_NUMBER, 8},		{"WAITED", "sumMicros", COLUMN_MICROS, 7},
 	{"P99", "p99Micros", COLUMN_MICROS, 7},		{"LONGEST", "maxMicros", COLUMN_MICROS, 7},
@@ -126,6 +134,8 @@ const struct table tables[] = {
 	 cause_columns, ARRAY_SIZE(cause_columns)},
 	{"ReclaimLatency", "reclaimLatency.containers", "Who waited for reclaim", wait_columns,
 	 ARRAY_SIZE(wait_columns)},
+	{"ReclaimLatency", "reclaimLatency.outliers", "Longest single waits", outlier_columns,
+	 ARRAY_SIZE(outlier_columns)},
 	{"CompactionLatency", "compactionLatency.node.causes", "Compaction by cause", cause_columns,
 	 ARRAY_SIZE(cause_columns)},
 	{"CompactionLatency", "compactionLatency.containers", "Who waited for compaction",

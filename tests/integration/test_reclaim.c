@@ -265,6 +265,8 @@ static void limit_is_named_and_timed(struct reclaim *reclaim)
 	struct hist hist, all;
 
 	set_limit(dir, 64 * MIB);
+	if (!v2) /* which does not slow writers down: rather wait for the disk than be killed */
+		write_u64(dir, "memory.oom_control", 1);
 	pressure_make(dir);
 	before_us = stalled_us();
 	child = plant_process(dir, write_stream, &stream);
@@ -619,24 +621,25 @@ static unsigned int programs(void)
 }
 
 /* The kernel frees programs some grace periods later. */
-static bool gone(void)
+static bool gone(unsigned int others)
 {
-	for (int i = 0; i < 200 && programs() > 0; i++)
+	for (int i = 0; i < 200 && programs() > others; i++)
 		(void)usleep(20000);
-	return programs() == 0;
+	return programs() == others;
 }
 
 static void nothing_stays(void **state)
 {
+	unsigned int others = programs(); /* of an agent on this host */
 	int ready[2], status;
 	char c;
 	pid_t pid;
 
 	(void)state;
 	(void)open_default();
-	assert_int_equal(programs(), 4);
+	assert_int_equal(programs(), others + 4);
 	close_it();
-	assert_true(gone());
+	assert_true(gone(others));
 	/* Killed while it observes. */
 	assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
 	pid = fork();
@@ -648,10 +651,10 @@ static void nothing_stays(void **state)
 			(void)pause();
 	}
 	assert_int_equal(read(ready[0], &c, 1), 1);
-	assert_int_equal(programs(), 4);
+	assert_int_equal(programs(), others + 4);
 	(void)kill(pid, SIGKILL);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_true(gone());
+	assert_true(gone(others));
 	(void)close(ready[0]);
 	(void)close(ready[1]);
 }
