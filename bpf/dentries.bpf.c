@@ -11,6 +11,7 @@
 #include "pages_anchor.h"
 #include "pages_chain.h"
 #include "pages_chunk.h"
+#include "pages_group.h"
 #include "pages_super.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -47,16 +48,21 @@ static __always_inline bool sampled(__u64 number, __u32 mask)
 /* --- objects ---------------------------------------------------------------------------------------------------------- */
 
 /* Adds an object to the run that is open in this slab, or opens the next. */
-static __always_inline void run_add(__u64 sb, __u64 parent, __u32 negative, __u32 names)
+static __always_inline void run_add(__u32 i, __u64 sb, __u64 parent, __u32 negative, __u32 names)
 {
 	__u32 n = scan.n_runs;
 	struct dentries_run *run = &runs[(n - 1) & (DENTRIES_RUNS - 1)];
+	__u64 charged = 0;
 
-	if (!n || run->pfn != scan.pfn || run->parent != parent || run->sb != sb) {
+	if (scan.charges)
+		compat_read(charged, scan.charges + i * scan.stride + compat_slab_charge_at());
+	if (!n || run->pfn != scan.pfn || run->parent != parent || run->sb != sb ||
+	    run->charged != charged) {
 		run = &runs[n & (DENTRIES_RUNS - 1)];
 		run->pfn = scan.pfn;
 		run->sb = sb;
 		run->parent = parent;
+		run->charged = charged;
 		run->slot = scan.slot;
 		run->n = 0;
 		run->negative = 0;
@@ -72,7 +78,7 @@ static __always_inline void run_add(__u64 sb, __u64 parent, __u32 negative, __u3
 	(*(const type *)(object + bpf_core_field_offset(struct of, member)))
 
 /* A dead dentry's count is negative since it was torn down, and stays so until the object is used again. */
-__attribute__((noinline)) int dentry_one(__u64 address)
+__attribute__((noinline)) int dentry_one(__u64 address, __u32 i)
 {
 	const __u32 size = bpf_core_type_size(struct dentry);
 	__u64 sb, parent, name;
@@ -96,12 +102,12 @@ __attribute__((noinline)) int dentry_one(__u64 address)
 	/* Longer names are in an allocation of their own: two words before it, and kmalloc's sizes are multiples of 32. */
 	if (name != address + compat_dentry_short_name())
 		names = (OBJECT(__u32, dentry, d_name.len) + 17 + 31) & ~31U & 0xfff;
-	run_add(sb, parent == address ? 0 : parent, !OBJECT(__u64, dentry, d_inode), names);
+	run_add(i, sb, parent == address ? 0 : parent, !OBJECT(__u64, dentry, d_inode), names);
 	return 0;
 }
 
 /* An inode that was torn down keeps I_CLEAR; one that was never used has no superblock. */
-__attribute__((noinline)) int inode_one(__u64 address)
+__attribute__((noinline)) int inode_one(__u64 address, __u32 i)
 {
 	const __u32 state_at = compat_inode_state_at();
 	__u64 sb;
@@ -120,7 +126,7 @@ __attribute__((noinline)) int inode_one(__u64 address)
 		scan.refused++;
 		return 0;
 	}
-	run_add(sb, 0, 0, 0);
+	run_add(i, sb, 0, 0, 0);
 	return 0;
 }
 
@@ -132,9 +138,9 @@ __attribute__((noinline)) int object_one(__u32 i)
 
 	scan.objects++;
 	if (c->kind == DENTRIES_DENTRY)
-		dentry_one(address);
+		dentry_one(address, i);
 	else
-		inode_one(address + c->inode);
+		inode_one(address + c->inode, i);
 	return 0;
 }
 
@@ -183,6 +189,8 @@ __attribute__((noinline)) int slab_one(__u32 i)
 		return 0;
 	c->sampled++;
 	scan.base = scan.direct + (scan.pfn << scan.page_shift);
+	scan.charges = compat_slab_charges(p);
+	scan.stride = compat_slab_charge_stride(p);
 	bytes = page_count(p) << scan.page_shift;
 	n = bytes / c->size;
 	if (n > DENTRIES_SLAB_MAX)

@@ -59,21 +59,24 @@ struct dentries_scan {
 	__u32 slot;
 	__u64 pfn;
 	__u64 base;
+	__u64 charges; /* where it is told what its objects are charged to */
+	__u64 stride;
 	__u64 last; /* the cache looked up last */
 };
-_Static_assert(sizeof(struct dentries_scan) == 120, "shared with user space");
+_Static_assert(sizeof(struct dentries_scan) == 136, "shared with user space");
 
 /* Objects that follow each other in one slab and belong together. */
 struct dentries_run {
 	__u64 pfn; /* of the slab */
 	__u64 sb;
+	__u64 charged; /* an obj_cgroup; 0: none */
 	__u64 parent; /* the directory's dentry; 0: it has none (roots, pipes, sockets), or inodes */
 	__u32 slot;   /* of the cache */
 	__u32 n;      /* objects */
 	__u32 negative; /* dentries: of names that do not exist */
 	__u32 names;	/* bytes of names that are too long for the dentry itself */
 };
-_Static_assert(sizeof(struct dentries_run) == 40, "shared with user space");
+_Static_assert(sizeof(struct dentries_run) == 48, "shared with user space");
 
 /* A slab that has a free object, and where that is. */
 struct dentries_vote {

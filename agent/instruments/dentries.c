@@ -78,7 +78,7 @@ static void take_run(struct dentries_work *w, struct dentries_snapshot *s,
 {
 	uint64_t unit = w->blocks ? run->pfn / PAGES_CHUNK : run->pfn;
 	bool dentry = w->skel->bss->caches[run->slot % DENTRIES_CACHES].kind == DENTRIES_DENTRY;
-	uint32_t i = super_index(w, run->sb);
+	uint32_t i = super_index(w, run->sb), g = dentries_group_index(w, s, run->charged);
 	struct dentries_super_rec *sb = &w->supers[i];
 
 	if (i == 0) {
@@ -92,12 +92,15 @@ static void take_run(struct dentries_work *w, struct dentries_snapshot *s,
 		sb->inode_slot = run->slot % DENTRIES_CACHES;
 		dentries_count_add(&sb->inodes, unit, run->n, 0, 0);
 		dentries_count_add(&w->inodes, unit, run->n, 0, 0);
+		dentries_count_add(&w->groups[g].inodes, unit, run->n, 0,
+				   run->n * (uint32_t)w->object_bytes[sb->inode_slot]);
 		return;
 	}
 	dentries_count_add(&sb->dentries, unit, run->n, run->negative, run->names);
 	dentries_count_add(&w->dentries, unit, run->n, run->negative, run->names);
+	dentries_count_add(&w->groups[g].dentries, unit, run->n, run->negative, run->names);
 	if (run->parent)
-		dentries_dirs_add(&w->dirs, run->parent, i, unit, run->n, run->negative,
+		dentries_dirs_add(&w->dirs, run->parent, i, g, unit, run->n, run->negative,
 				  run->names);
 }
 
@@ -272,11 +275,13 @@ int dentries_read(const struct root *proc, const struct dentries_opts *opts,
 	w.page_size = (uint64_t)sysconf(_SC_PAGESIZE);
 	w.dirs.max = DENTRIES_MAX_DIRECTORIES;
 	(void)super_new(&w);
+	dentries_groups_init(&w);
 	r = read_all(&w, proc, s, err);
 	s->bpf_calls = w.calls.n;
 	s->bpf_max_call_ns = w.calls.max_ns;
 	dentries_bpf__destroy(w.skel);
 	dentries_dirs_done(&w.dirs);
+	dentries_groups_done(&w);
 	pages_index_done(&w.super_of);
 	free(w.supers);
 	free(w.ranges);
@@ -298,6 +303,9 @@ void dentries_snapshot_free(struct dentries_snapshot *s)
 		return;
 	for (size_t i = 0; i < s->n_directories; i++)
 		free(s->directories[i].path);
+	for (size_t i = 0; i < s->n_groups; i++)
+		free(s->groups[i].path);
+	free(s->groups);
 	free(s->directories);
 	free(s->filesystems);
 	free(s);

@@ -35,6 +35,16 @@ struct dentries_directory {
 	bool path_truncated; /* deeper than the instrument follows */
 	bool kernel_mount;   /* on the kernel's own mount: no path leads there */
 	struct dentries_amount dentries;
+	/* Index into snapshot->groups of the one that more than half of them are charged to for sure; SIZE_MAX: none is. */
+	size_t group;
+};
+
+/* A memory cgroup, and what is charged to it: by who needed the name first, not by who uses it. */
+struct dentries_group {
+	uint64_t id; /* kernfs id, as in struct pages_memcg; 0: charged to none */
+	char *path;  /* below the cgroup mount; owned by the snapshot */
+	bool dying;  /* removed; its objects belong to its parent, this is rare */
+	struct dentries_amount dentries, inodes;
 };
 
 /* A superblock. */
@@ -64,6 +74,11 @@ struct dentries_snapshot {
 		pruned_entries; /* dentries of small directories, forgotten at DENTRIES_MAX_DIRECTORIES */
 	struct dentries_filesystem *filesystems; /* descending by bytes; all of them */
 	size_t n_filesystems;
+
+	struct dentries_group *groups; /* descending by bytes; all of them */
+	size_t n_groups;
+	uint64_t
+		groups_unresolved; /* obj_cgroups that were freed meanwhile, or beyond the ceiling: in group 0 */
 
 	/* How it went. */
 	uint32_t sample_every; /* 1: everything; n: every n-th slab or block */
@@ -99,6 +114,8 @@ struct dentries_opts {
 #define DENTRIES_MAX_EVERY 64u
 /* Ceiling of directories held during a walk, at about 120 bytes each. */
 #define DENTRIES_MAX_DIRECTORIES ((size_t)1 << 18)
+/* Ceiling of memory cgroups. */
+#define DENTRIES_MAX_GROUPS ((size_t)1 << 16)
 /* Ceiling of superblocks. */
 #define DENTRIES_MAX_SUPERS ((size_t)1 << 16)
 

@@ -5,6 +5,7 @@
  *	dentries.c         order of events, the walk and the snapshot's life
  *	dentries_kernel.c  loads the BPF object; the direct map, and which caches have dentries and inodes
  *	dentries_table.c   counts, by directory, and their error
+ *	dentries_groups.c  memory cgroups, as they turn up
  *	dentries_result.c  what was counted becomes the snapshot, with names
  */
 #ifndef MEMDIAG_INSTRUMENTS_DENTRIES_INTERNAL_H
@@ -25,6 +26,15 @@ struct dentries_super_rec {
 	struct pages_super_rec info;
 	bool valid;
 	uint32_t inode_slot; /* cache of its inodes */
+	struct dentries_count dentries, inodes;
+};
+
+/* A memory cgroup that is charged. */
+struct dentries_group_rec {
+	uint64_t id;
+	char *path;
+	bool dying;
+	/* names of inodes: bytes of their objects, which differ by filesystem. */
 	struct dentries_count dentries, inodes;
 };
 
@@ -49,6 +59,12 @@ struct dentries_work {
 	uint64_t last_super;
 	uint32_t last_super_index;
 
+	struct dentries_group_rec *groups; /* [0]: charged to none */
+	size_t n_groups, cap_groups;
+	struct pages_index group_of; /* obj_cgroups, and the memcgs themselves */
+	uint64_t last_charged;
+	uint32_t last_group;
+
 	struct dentries_dirs dirs;
 	struct dentries_count dentries, inodes;
 };
@@ -59,6 +75,14 @@ int dentries_load(struct dentries_work *w, struct err *err);
 /* Finds where struct page and the direct map begin and which caches to look into, and tells the programs. */
 int dentries_prepare(struct dentries_work *w, const struct root *proc, struct dentries_snapshot *s,
 		     struct err *err);
+
+/* --- dentries_groups.c ------------------------------------------------------------------------------------------------ */
+
+void dentries_groups_init(struct dentries_work *w);
+void dentries_groups_done(struct dentries_work *w);
+/* Index of the memory cgroup that an object is charged to. Asks the kernel the first time. */
+uint32_t dentries_group_index(struct dentries_work *w, struct dentries_snapshot *s,
+			      uint64_t charged);
 
 /* --- dentries_result.c ------------------------------------------------------------------------------------------------ */
 

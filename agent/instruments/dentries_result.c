@@ -92,6 +92,52 @@ static void add_filesystems(const struct dentries_work *w, struct dentries_snaps
 		qsort(s->filesystems, s->n_filesystems, sizeof(*s->filesystems), by_bytes);
 }
 
+static int by_group_bytes(const void *pa, const void *pb)
+{
+	const struct dentries_group *a = pa, *b = pb;
+	uint64_t x = a->dentries.bytes + a->inodes.bytes, y = b->dentries.bytes + b->inodes.bytes;
+
+	if (x != y)
+		return x > y ? -1 : 1;
+	return (a->id > b->id) - (a->id < b->id);
+}
+
+static void add_groups(struct dentries_work *w, struct dentries_snapshot *s)
+{
+	s->groups = xcalloc(w->n_groups, sizeof(*s->groups));
+	for (size_t i = 0; i < w->n_groups; i++) {
+		struct dentries_group_rec *from = &w->groups[i];
+		struct dentries_group *to = &s->groups[s->n_groups];
+		double scale = w->every; /* a group's inodes are of many caches */
+
+		if (from->dentries.n + from->inodes.n == 0)
+			continue;
+		to->id = from->id;
+		to->path = xstrdup(from->path);
+		to->dying = from->dying;
+		to->dentries = amount_of(w, &from->dentries, dentry_slot(w));
+		to->inodes = (struct dentries_amount){
+			.entries = dentries_scaled(from->inodes.n, scale),
+			.entries_error = dentries_error(&from->inodes, scale),
+			.bytes = dentries_scaled(from->inodes.names, scale),
+		};
+		s->n_groups++;
+	}
+	if (s->n_groups > 1)
+		qsort(s->groups, s->n_groups, sizeof(*s->groups), by_group_bytes);
+}
+
+/* Where the memory cgroup of that number is in the snapshot. */
+static size_t group_at(const struct dentries_work *w, const struct dentries_snapshot *s,
+		       uint32_t group)
+{
+	for (size_t i = 0; group != UINT32_MAX && i < s->n_groups; i++) {
+		if (s->groups[i].id == w->groups[group].id)
+			return i;
+	}
+	return SIZE_MAX;
+}
+
 /* Returns false when the directory is gone: its names do not lead to its superblock's root. */
 static bool name_directory(struct dentries_work *w, const struct dentries_dir *dir,
 			   struct dentries_directory *ret)
@@ -124,11 +170,15 @@ static void add_directories(struct dentries_work *w, struct dentries_snapshot *s
 	s->pruned_entries = w->dirs.pruned_entries;
 	s->directories = xcalloc(w->opts->top, sizeof(*s->directories));
 	for (size_t i = 0; i < w->dirs.n && i < most && s->n_directories < w->opts->top; i++) {
-		if (w->dirs.v[i].sb != 0 &&
-		    name_directory(w, &w->dirs.v[i], &s->directories[s->n_directories]))
-			s->n_directories++;
-		else
+		const struct dentries_dir *dir = &w->dirs.v[i];
+		struct dentries_directory *d = &s->directories[s->n_directories];
+
+		if (dir->sb == 0 || !name_directory(w, dir, d)) {
 			s->directories_gone++;
+			continue;
+		}
+		d->group = group_at(w, s, dentries_dir_group(dir));
+		s->n_directories++;
 	}
 }
 
@@ -148,6 +198,7 @@ int dentries_result(struct dentries_work *w, struct dentries_snapshot *s, struct
 	s->dentries = amount_of(w, &w->dentries, dentry_slot(w));
 	add_filesystems(w, s);
 	s->inodes.entries_error = dentries_error(&w->inodes, w->every);
+	add_groups(w, s);
 	add_directories(w, s);
 	return 0;
 }

@@ -54,7 +54,7 @@ static void prune(struct dentries_dirs *d, uint64_t most)
 	d->n = kept;
 }
 
-static struct dentries_dir *dir_new(struct dentries_dirs *d, uint64_t dentry, uint64_t sb)
+static struct dentries_dir *dir_new(struct dentries_dirs *d, uint64_t dentry, uint32_t sb)
 {
 	struct dentries_dir *dir;
 
@@ -77,13 +77,31 @@ static struct dentries_dir *dir_new(struct dentries_dirs *d, uint64_t dentry, ui
 	return dir;
 }
 
-void dentries_dirs_add(struct dentries_dirs *d, uint64_t dentry, uint64_t sb, uint64_t unit,
-		       uint32_t n, uint32_t negative, uint32_t names)
+static void vote(struct dentries_dir *dir, uint32_t group, uint32_t n)
+{
+	if (dir->group == group) {
+		dir->votes += n;
+	} else if (dir->votes >= n) {
+		dir->votes -= n;
+	} else {
+		dir->group = group;
+		dir->votes = n - dir->votes;
+	}
+}
+
+uint32_t dentries_dir_group(const struct dentries_dir *dir)
+{
+	return dir->votes * 2 > dir->count.n ? dir->group : UINT32_MAX;
+}
+
+void dentries_dirs_add(struct dentries_dirs *d, uint64_t dentry, uint32_t sb, uint32_t group,
+		       uint64_t unit, uint32_t n, uint32_t negative, uint32_t names)
 {
 	uint32_t *known = pages_index_find(&d->of, dentry);
 	struct dentries_dir *dir = known ? &d->v[*known] : dir_new(d, dentry, sb);
 
 	dentries_count_add(&dir->count, unit, n, negative, names);
+	vote(dir, group, n);
 }
 
 static int by_entries(const void *pa, const void *pb)

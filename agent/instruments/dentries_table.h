@@ -31,7 +31,10 @@ uint64_t dentries_error(const struct dentries_count *c, double scale);
 
 struct dentries_dir {
 	uint64_t dentry;
-	uint64_t sb;
+	uint32_t sb;
+	/* Who has the majority, if anybody has (Boyer and Moore), and by how many at least. */
+	uint32_t group;
+	uint64_t votes;
 	struct dentries_count count;
 };
 
@@ -45,8 +48,10 @@ struct dentries_dirs {
 };
 
 /* At the ceiling the smallest directories are forgotten, at least half of all. */
-void dentries_dirs_add(struct dentries_dirs *d, uint64_t dentry, uint64_t sb, uint64_t unit,
-		       uint32_t n, uint32_t negative, uint32_t names);
+void dentries_dirs_add(struct dentries_dirs *d, uint64_t dentry, uint32_t sb, uint32_t group,
+		       uint64_t unit, uint32_t n, uint32_t negative, uint32_t names);
+/* The group that more than half of its entries are of for sure; UINT32_MAX: none is. */
+uint32_t dentries_dir_group(const struct dentries_dir *dir);
 /* Most entries first. The index is gone afterwards: nothing can be added. */
 void dentries_dirs_sort(struct dentries_dirs *d);
 void dentries_dirs_done(struct dentries_dirs *d);

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -235,6 +236,45 @@ static void directories_are_ranked(void **state)
 		free(dirs[i]);
 }
 
+/* A process of a memory cgroup asks for them: they are charged to that one, and the directory says so. */
+static void dentries_are_charged(void **state)
+{
+	const unsigned int planted = scaled(40000);
+	const char *cgroup = plant_cgroup("dentries"), *path = plant_cgroup_path(cgroup);
+	_cleanup_free_ char *dir = make_dir(plant_dir(), "charged");
+	const struct dentries_group *group = NULL;
+	const struct dentries_directory *d;
+	struct dentries_snapshot *s;
+	struct stat st;
+	int status;
+	pid_t pid = fork();
+
+	(void)state;
+	if (pid == 0) {
+		_cleanup_free_ char *procs = xasprintf("%s/cgroup.procs", cgroup);
+		int fd = open(procs, O_WRONLY | O_CLOEXEC);
+
+		if (fd < 0 || write(fd, "0", 1) != 1)
+			_exit(1);
+		plant_missing(dir, planted);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	assert_int_equal(stat(cgroup, &st), 0);
+	s = walk(1, false);
+	d = need(s, dir);
+	assert_true(d->group < s->n_groups);
+	group = &s->groups[d->group];
+	assert_string_equal(group->path, path);
+	assert_int_equal(group->id, st.st_ino);
+	assert_false(group->dying);
+	near(group->dentries.negative, planted, 30);
+	near(group->dentries.entries, d->dentries.entries, 30);
+	assert_true(s->groups_unresolved * 1000 <= s->objects);
+	dentries_snapshot_free(s);
+}
+
 static void inodes_are_counted_by_filesystem(void **state)
 {
 	const unsigned int planted = scaled(20000);
@@ -373,6 +413,7 @@ int main(void)
 		test(totals_agree_with_the_kernel),
 		test(missing_names_are_found_in_their_directory),
 		test(directories_are_ranked),
+		test(dentries_are_charged),
 		test(inodes_are_counted_by_filesystem),
 		test(no_call_takes_a_millisecond),
 		test(budget_is_kept),

@@ -136,9 +136,9 @@ static void directories_add_up(void **state)
 	struct dentries_dirs d = {.max = 100};
 
 	(void)state;
-	dentries_dirs_add(&d, 0xa0, 1, 1, 5, 2, 0);
-	dentries_dirs_add(&d, 0xb0, 1, 1, 20, 0, 64);
-	dentries_dirs_add(&d, 0xa0, 1, 2, 30, 30, 0);
+	dentries_dirs_add(&d, 0xa0, 1, 0, 1, 5, 2, 0);
+	dentries_dirs_add(&d, 0xb0, 1, 0, 1, 20, 0, 64);
+	dentries_dirs_add(&d, 0xa0, 1, 0, 2, 30, 30, 0);
 	dentries_dirs_sort(&d);
 	assert_int_equal(d.n, 2);
 	assert_int_equal(d.v[0].dentry, 0xa0);
@@ -150,6 +150,20 @@ static void directories_add_up(void **state)
 	dentries_dirs_done(&d);
 }
 
+static void the_majority_is_named(void **state)
+{
+	struct dentries_dirs d = {.max = 100};
+
+	(void)state;
+	for (uint64_t i = 0; i < 90; i++)
+		dentries_dirs_add(&d, 0xa0, 1, i % 9 == 0 ? 3 : 7, i, 10, 0, 0);
+	for (uint64_t i = 0; i < 90; i++)
+		dentries_dirs_add(&d, 0xb0, 1, (uint32_t)(i % 3), i, 10, 0, 0);
+	assert_int_equal(dentries_dir_group(&d.v[0]), 7);
+	assert_int_equal(dentries_dir_group(&d.v[1]), UINT32_MAX);
+	dentries_dirs_done(&d);
+}
+
 /* At the ceiling the small ones go; what they had is counted, and the large ones keep what they have. */
 static void small_directories_are_forgotten(void **state)
 {
@@ -157,12 +171,12 @@ static void small_directories_are_forgotten(void **state)
 	uint64_t kept = 0;
 
 	(void)state;
-	dentries_dirs_add(&d, 8, 1, 1, 1000, 0, 0);
+	dentries_dirs_add(&d, 8, 1, 0, 1, 1000, 0, 0);
 	for (uint64_t i = 2; i < 10000; i++) {
-		dentries_dirs_add(&d, i * 8, 1, i, 1 + i % 3, 0, 0);
+		dentries_dirs_add(&d, i * 8, 1, 0, i, 1 + i % 3, 0, 0);
 		assert_true(d.n <= 64);
 	}
-	dentries_dirs_add(&d, 8, 1, 1, 1000, 0, 0);
+	dentries_dirs_add(&d, 8, 1, 0, 1, 1000, 0, 0);
 	dentries_dirs_sort(&d);
 	assert_int_equal(d.v[0].dentry, 8);
 	assert_int_equal(d.v[0].count.n, 2000);
@@ -235,6 +249,7 @@ int main(void)
 		cmocka_unit_test(caches_beyond_the_ceiling_are_counted),
 		cmocka_unit_test(nothing_is_no_cache),
 		cmocka_unit_test(directories_add_up),
+		cmocka_unit_test(the_majority_is_named),
 		cmocka_unit_test(small_directories_are_forgotten),
 		cmocka_unit_test(the_error_is_what_it_says),
 		cmocka_unit_test(everything_has_no_error),
