@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "checks/cache_rows.h"
 
 uint64_t slab_container_bytes(const struct slab_container *container)
@@ -60,6 +61,31 @@ char *slab_directory_path(const struct slab_facts *facts, const struct dentries_
 	return cache_file_open_path(&names, &file);
 }
 
+struct owner slab_group_owner(const struct slab_facts *facts, size_t i)
+{
+	const struct dentries_group *group = &facts->dentries->groups[i];
+
+	if (facts->group_owners)
+		return facts->group_owners[i];
+	return (struct owner){.cgroup = group->path, .cgroup_id = group->id, .dying = group->dying};
+}
+
+char *slab_directory_owner(const struct slab_facts *facts, const struct dentries_directory *dir)
+{
+	struct owner owner;
+	char *name;
+
+	if (dir->group >= facts->dentries->n_groups || facts->dentries->groups[dir->group].id == 0)
+		return NULL;
+	owner = slab_group_owner(facts, dir->group);
+	if (owner.ns && owner.pod)
+		return owner.container ? xasprintf("%s/%s/%s", owner.ns, owner.pod, owner.container)
+				       : xasprintf("%s/%s", owner.ns, owner.pod);
+	name = text_escape_name(owner.cgroup, strlen(owner.cgroup));
+	text_shorten_middle(name, 512);
+	return name;
+}
+
 static void add_device(uint32_t major, uint32_t minor, cJSON *row)
 {
 	char text[32];
@@ -97,15 +123,42 @@ static void add_directories(const struct slab_facts *facts, cJSON *dentries)
 	for (size_t i = 0; i < facts->dentries->n_directories && i < facts->spec->top; i++) {
 		const struct dentries_directory *dir = &facts->dentries->directories[i];
 		_cleanup_free_ char *name = slab_directory_name(facts, dir);
+		_cleanup_free_ char *owner = slab_directory_owner(facts, dir);
 		cJSON *row = tree_push_object(list);
 
 		tree_add_str(row, "path", name);
+		tree_add_str(row, "chargedTo", owner);
 		tree_add_str(row, "filesystem", dir->fstype);
 		add_device(dir->dev_major, dir->dev_minor, row);
 		tree_add_u64(row, "entries", dir->dentries.entries);
 		tree_add_u64(row, "entriesError", dir->dentries.entries_error);
 		tree_add_u64(row, "negative", dir->dentries.negative);
 		tree_add_u64(row, "bytes", dir->dentries.bytes);
+	}
+}
+
+/* What is charged to none is no row: it is the rest of the total. */
+static void add_groups(const struct slab_facts *facts, cJSON *result)
+{
+	const struct dentries_snapshot *s = facts->dentries;
+	cJSON *list = tree_add_array(result, "charged");
+	uint64_t left = facts->spec->top;
+
+	for (size_t i = 0; i < s->n_groups && left > 0; i++) {
+		const struct dentries_group *group = &s->groups[i];
+		const struct owner owner = slab_group_owner(facts, i);
+		cJSON *row;
+
+		if (group->id == 0)
+			continue;
+		left--;
+		row = tree_push_object(list);
+		owner_add(&owner, row);
+		tree_add_str(row, "podUID", owner.pod_uid);
+		tree_add_u64(row, "dentries", group->dentries.entries);
+		tree_add_u64(row, "negative", group->dentries.negative);
+		tree_add_u64(row, "inodes", group->inodes.entries);
+		tree_add_u64(row, "bytes", group->dentries.bytes + group->inodes.bytes);
 	}
 }
 
@@ -265,6 +318,7 @@ void slab_cache_judge(const struct slab_facts *facts, struct check_result *resul
 		if (facts->dentries) {
 			add_dentries(facts, result->result);
 			add_filesystems(facts, result->result);
+			add_groups(facts, result->result);
 		}
 		slab_cache_find(facts, &result->findings);
 	}

@@ -37,8 +37,9 @@ struct slab_facts {
 	const char *slabs_problem; /* why caches are unknown; NULL: they are known */
 	uint64_t window_ns;
 	const struct dentries_snapshot *dentries; /* NULL: not asked, or it failed */
-	const char *dentries_problem; /* why their owners are unknown; NULL: they are known */
-	const struct mounts *mounts;  /* NULL: paths are as the superblock has them */
+	const char *dentries_problem;	  /* why their owners are unknown; NULL: they are known */
+	const struct owner *group_owners; /* of dentries->groups; NULL: they have no names */
+	const struct mounts *mounts;	  /* NULL: paths are as the superblock has them */
 	const struct slab_container *containers; /* descending by slab_container_bytes() */
 	size_t n_containers;
 	uint64_t containers_not_read; /* beyond the ceiling of cgroups whose memory.stat is read */
@@ -61,6 +62,13 @@ void slab_cache_judge(const struct slab_facts *facts, struct check_result *resul
 
 /* By how much a cache grew, negative when it shrank; 0 without a snapshot of before. */
 int64_t slab_cache_grown(const struct slab_facts *facts, const struct slab_cache *cache);
+/* Who is charged for dentries->groups[i]; its strings are borrowed. */
+struct owner slab_group_owner(const struct slab_facts *facts, size_t i);
+/*
+ * namespace/pod/container, else the cgroup, of the one that most of a directory's dentries are charged to; NULL: no single
+ * one. The caller frees it.
+ */
+char *slab_directory_owner(const struct slab_facts *facts, const struct dentries_directory *dir);
 /* A directory as a user of the host finds it, escaped. The caller frees it. */
 char *slab_directory_name(const struct slab_facts *facts, const struct dentries_directory *dir);
 /* The same as bytes, when a process of the host can open it; NULL otherwise. The caller frees it. */

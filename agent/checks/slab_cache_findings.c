@@ -128,11 +128,16 @@ static char *below_text(const struct slab_facts *facts, const struct dentries_di
 			uint64_t n)
 {
 	_cleanup_free_ char *name = dir ? slab_directory_name(facts, dir) : NULL;
+	_cleanup_free_ char *owner = dir ? slab_directory_owner(facts, dir) : NULL;
 
 	if (!name || !*name || n == 0)
 		return xstrdup("");
 	text_shorten_middle(name, NAME_MAX_TEXT);
-	return xasprintf("; the directory with most is %s (%" PRIu64 ")", name, n);
+	if (!owner)
+		return xasprintf("; the directory with most is %s (%" PRIu64 ")", name, n);
+	text_shorten_middle(owner, 120);
+	return xasprintf("; the directory with most is %s (%" PRIu64 ", charged to %s)", name, n,
+			 owner);
 }
 
 static void dentry_evidence(const struct slab_facts *facts, const struct dentries_directory *dir,

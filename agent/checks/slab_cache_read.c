@@ -144,12 +144,35 @@ static int read_dentries(const struct check_env *env, struct dentries_snapshot *
 	return r;
 }
 
+/* Names of those who are charged. The caller frees it. */
+static struct owner *read_group_owners(const struct check_env *env,
+				       const struct dentries_snapshot *s)
+{
+	struct owner *owners = xcalloc(s->n_groups, sizeof(*owners));
+	const struct pods *pods = NULL;
+
+	/* Without the table of pods a cgroup still has its path. */
+	(void)sources_pods(env->sources, &pods, NULL);
+	for (size_t i = 0; i < s->n_groups; i++)
+		owners[i] = owner_of_cgroup(pods, env->sources->opts.identity.history,
+					    s->groups[i].id, s->groups[i].path, s->groups[i].dying);
+	return owners;
+}
+
+static void free_owners(struct owner *owners, size_t n)
+{
+	for (size_t i = 0; owners && i < n; i++)
+		owner_done(&owners[i]);
+	free(owners);
+}
+
 static int finish(const struct check_env *env, void *self, struct check_result *result,
 		  struct err *err)
 {
 	const struct reading *before = self;
 	struct slab_container *containers = NULL;
 	struct dentries_snapshot *dentries = NULL;
+	struct owner *group_owners = NULL;
 	struct reading after = {0};
 	struct err dentries_err = {0};
 	struct slab_facts facts = {
@@ -175,6 +198,8 @@ static int finish(const struct check_env *env, void *self, struct check_result *
 	facts.sums_before = before->sums;
 	facts.sums_after = after.sums;
 	facts.dentries = dentries;
+	if (dentries)
+		facts.group_owners = group_owners = read_group_owners(env, dentries);
 	facts.n_containers = read_containers(env, &containers, &facts.containers_not_read);
 	facts.containers = containers;
 	if (facts.slabs_problem && facts.dentries_problem && facts.n_containers == 0)
@@ -184,6 +209,7 @@ static int finish(const struct check_env *env, void *self, struct check_result *
 	for (size_t i = 0; i < facts.n_containers; i++)
 		owner_done(&containers[i].owner);
 	free(containers);
+	free_owners(group_owners, dentries ? dentries->n_groups : 0);
 	slabs_snapshot_free(after.slabs);
 	dentries_snapshot_free(dentries);
 	return 0;

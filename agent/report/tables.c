@@ -74,7 +74,7 @@ static const struct column slab_columns[] = {
 static const struct column dentry_columns[] = {
 	{"NAMES", "entries", COLUMN_NUMBER, 10}, {"MISSING", "negative", COLUMN_NUMBER, 10},
 	{"MEMORY", "bytes", COLUMN_BYTES, 7},	 {"TYPE", "filesystem", COLUMN_TEXT, 8},
-	{"DIRECTORY", "path", COLUMN_TEXT, 0},
+	{"DIRECTORY", "path", COLUMN_TEXT, 0},	 {"CHARGED TO", "chargedTo", COLUMN_TEXT, 0},
 };
 
 static const struct column filesystem_columns[] = {
@@ -82,6 +82,12 @@ static const struct column filesystem_columns[] = {
 	{"MISSING", "negative", COLUMN_NUMBER, 10},   {"INODES", "inodes", COLUMN_NUMBER, 10},
 	{"TYPE", "filesystem", COLUMN_TEXT, 8},	      {"SOURCE", "source", COLUMN_TEXT, 12},
 	{"MOUNTED AT", "mountPoint", COLUMN_TEXT, 0},
+};
+
+static const struct column charged_columns[] = {
+	{"MEMORY", "bytes", COLUMN_BYTES, 7},	    {"NAMES", "dentries", COLUMN_NUMBER, 10},
+	{"MISSING", "negative", COLUMN_NUMBER, 10}, {"INODES", "inodes", COLUMN_NUMBER, 10},
+	{"FLAGS", NULL, COLUMN_FLAGS, 5},	    {"CONTAINER OR CGROUP", NULL, COLUMN_OWNER, 0},
 };
 
 static const struct column slab_container_columns[] = {
@@ -146,6 +152,8 @@ const struct table tables[] = {
 	 dentry_columns, ARRAY_SIZE(dentry_columns)},
 	{"SlabCache", "slabCache.filesystems", "Filesystems by names and inodes",
 	 filesystem_columns, ARRAY_SIZE(filesystem_columns)},
+	{"SlabCache", "slabCache.charged", "Charged for names and inodes", charged_columns,
+	 ARRAY_SIZE(charged_columns)},
 	{"SlabCache", "slabCache.containers", "Containers and units charged for kernel objects",
 	 slab_container_columns, ARRAY_SIZE(slab_container_columns)},
 };

@@ -17,6 +17,7 @@
 #define GIB (1ULL << 30)
 
 static char tmp_path[] = "/tmp/sessions", man_path[] = "/usr/share/man";
+static char root_cgroup[] = "/";
 static char app_cgroup[] = "/kubepods/app", ssh_cgroup[] = "/system.slice/ssh.service";
 
 /* A node of 8 GiB with 20 million names, 12 million negative ones, most in /tmp/sessions; 3 GiB with their inodes. */
@@ -24,6 +25,7 @@ struct fixture {
 	struct slabs_snapshot *before, *after;
 	struct dentries_directory directories[2];
 	struct dentries_filesystem filesystems[1];
+	struct dentries_group groups[2];
 	struct dentries_snapshot dentries;
 	struct slab_container containers[2];
 	struct spec *spec;
@@ -63,6 +65,14 @@ static int setup(void **state)
 		.sb_id = "vda",
 		.dentries = {.entries = 20000000, .negative = 12000000, .bytes = 2 * GIB},
 		.inodes = {.entries = 8000000, .bytes = GIB}};
+	f->groups[0] = (struct dentries_group){
+		.id = 77,
+		.path = app_cgroup,
+		.dentries = {.entries = 12000000, .negative = 11000000, .bytes = GIB},
+		.inodes = {.entries = 1000, .bytes = MIB}};
+	f->groups[1] = (struct dentries_group){.path = root_cgroup,
+					       .dentries = {.entries = 8000000, .bytes = GIB}};
+	f->directories[1].group = 1;
 	f->dentries = (struct dentries_snapshot){
 		.method = "bpf-slab-walk",
 		.dentries = {.entries = 20000000, .negative = 12000000, .bytes = 2 * GIB},
@@ -73,6 +83,8 @@ static int setup(void **state)
 		.dentry_size = 192,
 		.directories = f->directories,
 		.n_directories = 2,
+		.groups = f->groups,
+		.n_groups = 2,
 		.filesystems = f->filesystems,
 		.n_filesystems = 1,
 		.sample_every = 1,
@@ -162,6 +174,15 @@ static void result_says_what_was_read(void **state)
 	assert_string_equal(tree_str(row, "path"), "/tmp/sessions");
 	assert_string_equal(tree_str(row, "device"), "254:0");
 	assert_int_equal(tree_int_or(row, "negative", 0), 10900000);
+	assert_string_equal(tree_str(row, "chargedTo"), "/kubepods/app");
+	/* Charged to none. */
+	row = cJSON_GetArrayItem(tree_get(r, "dentries.directories"), 1);
+	assert_null(tree_str(row, "chargedTo"));
+	assert_int_equal(cJSON_GetArraySize(tree_get(r, "charged")), 1);
+	row = cJSON_GetArrayItem(tree_get(r, "charged"), 0);
+	assert_string_equal(tree_str(row, "cgroup"), "/kubepods/app");
+	assert_int_equal(tree_int_or(row, "negative", 0), 11000000);
+	assert_int_equal(tree_int_or(row, "bytes", 0), GIB + MIB);
 	row = cJSON_GetArrayItem(tree_get(r, "filesystems"), 0);
 	assert_string_equal(tree_str(row, "source"), "vda");
 	assert_int_equal(tree_int_or(row, "bytes", 0), 3 * GIB);
@@ -188,7 +209,8 @@ static void many_names_are_a_finding(void **state)
 	assert_int_equal(high->bytes, 3 * GIB);
 	assert_int_equal(high->reclaimable_bytes, 3 * GIB / 4 * 3);
 	assert_non_null(strstr(high->message, "37.5 %"));
-	assert_non_null(strstr(negative->message, "/tmp/sessions (10900000)"));
+	assert_non_null(
+		strstr(negative->message, "/tmp/sessions (10900000, charged to /kubepods/app)"));
 	assert_int_equal(negative->bytes, 2 * GIB * 12 / 20);
 }
 
