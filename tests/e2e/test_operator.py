@@ -14,6 +14,7 @@ import statistics
 import subprocess
 import time
 
+from containerd_harness import Containerd
 from kube_harness import HarnessError, clean_environment, die_with_parent, eventually
 
 from test_diagnosis import alive, apply, condition_of, wait_for
@@ -118,7 +119,8 @@ def setup(bench):
     controller(bench, "b")
     for node in ("op-a", "op-b"):
         kubeconfig = bench.cluster.service_account_kubeconfig(NAMESPACE, "memdiag-agent", node=node)
-        bench.start(f"agent-{node}", ["agent", "--node-name", node, "--kubeconfig", kubeconfig])
+        bench.start(f"agent-{node}", ["agent", "--metrics-address", "", "--node-name", node,
+                                         "--kubeconfig", kubeconfig])
     leader(bench)
     alive(bench)
 
@@ -127,7 +129,7 @@ def teardown(bench):
     if hasattr(bench, "recorder"):
         bench.recorder.stop()
     bench.kubectl(["delete", "memdiag,memreport", "--all", "--wait=false"])
-    bench.kubectl(["delete", "node", "op-a", "op-b", "op-none", "--wait=false"])
+    bench.kubectl(["delete", "node", "op-a", "op-b", "op-none", "op-pod", "--wait=false"])
 
 
 def test_schedule_is_accepted(bench):
@@ -304,6 +306,34 @@ def test_reports_of_vanished_nodes(bench):
     assert bench.get("memreport", "vanishing.op-a")["nodeName"] == "op-a"
 
 
+def test_event_on_the_pod(bench):
+    """A finding about a pod that becomes Critical is told on that pod, once: real container, real identity."""
+    script = ("dd if=/dev/zero of=/big bs=1M count=40 && echo written;"
+              "while true; do cat /big > /dev/null; sleep 0.2; done")
+    with Containerd() as runtime:
+        pod = runtime.run_pod("greedy", "shop")
+        pod.run_container("app", command=["sh", "-c", script])
+        eventually("the container has written", 30, lambda: "written" in pod.log("app"))
+        bench.kubectl(["create", "namespace", "shop"], check=True)
+        bench.cluster.create_node("op-pod", {})
+        kubeconfig = bench.cluster.service_account_kubeconfig(NAMESPACE, "memdiag-agent", node="op-pod")
+        agent = bench.start("agent-op-pod", ["agent", "--metrics-address", "", "--node-name", "op-pod", "--cri-socket",
+                                             runtime.socket, "--kubeconfig", kubeconfig])
+        apply(bench, "greedy", {"target": {"nodeName": "op-pod", "namespaces": ["shop"]}, "cpuBudget": "1m",
+                                "checks": [{"type": "PageCache"}],
+                                "thresholds": [{"reason": "PageCacheHigh", "warning": "1", "critical": "1"}]})
+        wait_for(bench, "greedy", "Complete", 60)
+        events = eventually("the pod's event", 10, lambda: events_of(bench, "greedy", "shop"))
+        assert len(events) == 1 and events[0][0] == "PageCacheHigh" and events[0][2] == "Warning", events
+        assert "kubectl get memreport greedy.op-pod" in events[0][1], events
+        request(bench, "greedy", "again")
+        run_reaches(bench, "greedy", "Complete", but=["g-1"])
+        time.sleep(1)
+        assert len(events_of(bench, "greedy", "shop")) == 1, events_of(bench, "greedy", "shop")
+        agent.stop()
+        del bench.daemons["agent-op-pod"]
+
+
 def quick_run(bench, name):
     """Seconds from before `kubectl apply` until a watch has brought Complete."""
     body = {"apiVersion": "memdiag.io/v1alpha1", "kind": "MemoryDiagnosis", "metadata": {"name": name},
@@ -357,6 +387,7 @@ TESTS = [
     test_leader_ends,
     test_leader_killed_in_the_midst_of_a_run,
     test_leader_that_slept,
+    test_event_on_the_pod,
     test_quick_runs,
     test_reports_of_vanished_nodes,
     test_schedule_has_run,
