@@ -11,6 +11,8 @@
 #include "checks/memory_breakdown.h"
 #include "checks/page_cache.h"
 #include "checks/reclaim_latency.h"
+#include "checks/run_queue_latency.h"
+#include "checks/scheduling_stall.h"
 #include "checks/shared_memory.h"
 #include "checks/slab_cache.h"
 #include "instruments/pages.h"
@@ -18,8 +20,9 @@
 const char *const check_state_names[] = {"Complete", "Truncated", "Skipped", "Failed"};
 
 static const struct check *const checks[] = {
-	&check_memory_breakdown, &check_page_cache,    &check_shared_memory,   &check_cgroup_leak,
-	&check_slab_cache,	 &check_kernel_memory, &check_reclaim_latency,
+	&check_memory_breakdown, &check_page_cache,	   &check_shared_memory,
+	&check_cgroup_leak,	 &check_slab_cache,	   &check_kernel_memory,
+	&check_reclaim_latency,	 &check_run_queue_latency, &check_scheduling_stall,
 };
 
 const struct check *check_find(enum check_type type)

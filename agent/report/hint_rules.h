@@ -27,5 +27,6 @@ struct hint_rules {
 
 extern const struct hint_rules hint_rules_cache, hint_rules_kernel, hint_rules_latency,
 	hint_rules_leak, hint_rules_slab;
+extern const struct hint_rules hint_rules_cpu;
 
 #endif

@@ -10,7 +10,7 @@
 
 static const struct hint_rules *const tables[] = {
 	&hint_rules_cache,   &hint_rules_leak, &hint_rules_kernel,
-	&hint_rules_latency, &hint_rules_slab,
+	&hint_rules_latency, &hint_rules_slab, &hint_rules_cpu,
 };
 
 void hint_facts_set(struct hint_facts *facts, const char *name, const char *fmt, ...)

@@ -28,6 +28,8 @@ enum hint_condition {
 	HINT_NODE_SLAB = 1 << 17,	/* none has: only the node as a whole can be asked */
 	HINT_DENTRY_NEGATIVE = 1 << 18, /* sysctl fs.dentry-negative is there and off */
 	HINT_ALLOCINFO = 1 << 19,	/* /proc/allocinfo is there */
+
+	HINT_NUMA_STAT = 1 << 24, /* the kernel was summing memory.numa_stat up */
 };
 
 enum { HINT_MAX_VARS = 32 };

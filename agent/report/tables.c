@@ -116,6 +116,22 @@ static const struct column kernel_stack_columns[] = {
 	{"ALLOCATED BY", "functions", COLUMN_TEXT, 0},
 };
 
+static const struct column stall_columns[] = {
+	{"LASTED", "durationMicros", COLUMN_MICROS, 7},
+	{"CPU", "cpu", COLUMN_NUMBER, 4},
+	{"KIND", "kind", COLUMN_TEXT, 13},
+	{"TASK", "comm", COLUMN_TEXT, 15},
+	{"IN", "function", COLUMN_TEXT, 0},
+	{"CONTAINER OR CGROUP", NULL, COLUMN_OWNER, 0},
+};
+
+static const struct column cpu_columns[] = {
+	{"CPU", "cpu", COLUMN_NUMBER, 4},
+	{"IRQ o/oo", "irqPermille", COLUMN_NUMBER, 8},
+	{"SOFTIRQ", "softirqPermille", COLUMN_NUMBER, 8},
+	{"STOLEN", "stealPermille", COLUMN_NUMBER, 8},
+};
+
 const struct table tables[] = {
 	{"PageCache", "pageCache.files", "Largest files in the page cache", file_columns,
 	 ARRAY_SIZE(file_columns)},
@@ -156,6 +172,14 @@ const struct table tables[] = {
 	 ARRAY_SIZE(charged_columns)},
 	{"SlabCache", "slabCache.containers", "Containers and units charged for kernel objects",
 	 slab_container_columns, ARRAY_SIZE(slab_container_columns)},
+	{"RunQueueLatency", "runQueueLatency.node.causes", "Waits for a CPU by cause",
+	 cause_columns, ARRAY_SIZE(cause_columns)},
+	{"RunQueueLatency", "runQueueLatency.containers", "Who waited for a CPU", wait_columns,
+	 ARRAY_SIZE(wait_columns)},
+	{"SchedulingStall", "schedulingStall.stalls", "Longest stalls", stall_columns,
+	 ARRAY_SIZE(stall_columns)},
+	{"SchedulingStall", "schedulingStall.cpus", "CPUs in interrupts or stolen", cpu_columns,
+	 ARRAY_SIZE(cpu_columns)},
 };
 const size_t n_tables = ARRAY_SIZE(tables);
 
@@ -184,5 +208,6 @@ const struct total totals[] = {
 	{"KernelMemory", "kernelMemory.residualBytes", "in no counter of the kernel", true},
 	{"KernelMemory", "kernelMemory.explainedBytes", "of these with an owner", true},
 	{"KernelMemory", "kernelMemory.unexplainedBytes", "without", true},
+	{"RunQueueLatency", "runQueueLatency.node.averageMicros", "us for a CPU on average", false},
 };
 const size_t n_totals = ARRAY_SIZE(totals);

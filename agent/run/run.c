@@ -49,7 +49,10 @@ static void prepare(struct runner *runner, const struct check_env *env)
 	if (check->start) {
 		r = check->start(env, &runner->self, &err);
 		if (r < 0) {
-			end_with(runner->result, CHECK_FAILED, "StartFailed", err.msg);
+			bool lacks = r == -EOPNOTSUPP; /* only trying could tell */
+
+			end_with(runner->result, lacks ? CHECK_SKIPPED : CHECK_FAILED,
+				 lacks ? "NotSupported" : "StartFailed", err.msg);
 			return;
 		}
 	}

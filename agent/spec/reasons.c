@@ -125,6 +125,48 @@ static const struct reason reasons[] = {
 		.warning = {THRESHOLD_BYTES, 32 << 20},
 		.critical = {THRESHOLD_BYTES, 256 << 20},
 	},
+	/*
+	 * One thread that is ready to run and has no CPU for a tenth of the time is slower by that. Batch jobs that fill a node wait
+	 * so too, and say by it that the node is full.
+	 */
+	{
+		.name = "RunQueueWait",
+		.units = THRESHOLD_PERMILLE | THRESHOLD_MICROS,
+		.of = "the window, in which a container's threads were ready to run while others "
+		      "had the CPU; a duration: its longest wait",
+		.warning = {THRESHOLD_PERMILLE, 100},
+		.critical = {THRESHOLD_PERMILLE, 500},
+	},
+	{
+		/* A quarter is what the common alert CPUThrottlingHigh takes. */
+		.name = "CpuThrottled",
+		.units = THRESHOLD_PERMILLE | THRESHOLD_COUNT,
+		.of = "the periods of its CPU quota in which a container wanted to run; a count: "
+		      "periods in which it was stopped",
+		.warning = {THRESHOLD_PERMILLE, 250},
+		.critical = {THRESHOLD_PERMILLE, 500},
+	},
+	/*
+	 * 50 ms is felt by who waits for a reply, and longer than what a kernel without preemption does in good order (up to 20
+	 * ms were seen when large processes exit); 200 ms is in the range of time-outs between nodes.
+	 */
+	{
+		.name = "SchedulingStall",
+		.units = THRESHOLD_PERMILLE | THRESHOLD_MICROS,
+		.of = "a duration: the longest time a task kept a CPU from others inside the "
+		      "kernel; a share: all of them in the window",
+		.warning = {THRESHOLD_MICROS, 50000},
+		.critical = {THRESHOLD_MICROS, 200000},
+	},
+	{
+		.name = "IrqOff",
+		.units = THRESHOLD_PERMILLE | THRESHOLD_MICROS,
+		.of = "a duration: the longest time a CPU took no interrupts; a share: all of them "
+		      "in "
+		      "the window",
+		.warning = {THRESHOLD_MICROS, 20000},
+		.critical = {THRESHOLD_MICROS, 100000},
+	},
 };
 
 const struct reason *reason_find(const char *name)
@@ -142,7 +184,8 @@ const char *reason_names(void)
 	       "InvisibleMemoryGrowth, LimitReclaimStalls, "
 	       "GlobalReclaimStalls, "
 	       "HighReclaimStalls, CompactionStalls, DentryCacheHigh, NegativeDentries, "
-	       "SlabGrowth, SlabUnreclaimableGrowth";
+	       "SlabGrowth, SlabUnreclaimableGrowth, "
+	       "RunQueueWait, CpuThrottled, SchedulingStall, IrqOff";
 }
 
 int threshold_parse(const char *text, struct threshold_value *ret)

@@ -183,8 +183,13 @@ static void exit_codes(void **state)
 	assert_non_null(strstr(out.data, "$ "));
 	assert_int_equal(run(without, false, &out), 0);
 	/* A check that this version lacks is Skipped; when none worked, the run has failed. */
-	assert_int_equal(run("run --check SchedulingStall", false, &out), 1);
-	assert_int_equal(run("run --check SchedulingStall --check PageCache", false, &out), 0);
+	assert_int_equal(run("run --check CompactionLatency", false, &out), 1);
+	assert_int_equal(run("run --check CompactionLatency --check PageCache", false, &out), 0);
+	assert_int_equal(
+		run("run --check RunQueueLatency --check SchedulingStall --window 1s", false, &out),
+		0);
+	assert_non_null(strstr(out.data, "contention"));
+	assert_non_null(strstr(out.data, "SchedulingStall: Complete"));
 	assert_int_equal(run("run --help", false, &out), 0);
 	assert_int_equal(run("checks", false, &out), 0);
 	assert_non_null(strstr(out.data, "RunQueueLatency"));
