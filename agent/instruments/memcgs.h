@@ -35,7 +35,7 @@ struct memcgs_entry {
 	uint64_t usage_bytes; /* the page counter, what is below it included */
 	/*
 	 * Of a dying one: kernel memory and, of that, slab, which it had when it was removed; whoever frees it since gives it back to the
-	 * cgroup above, so this never shrinks, and it pins only before 5.13. v2: as the kernel last summed it up, within 2 seconds; kernel
+	 * cgroup above, so this never shrinks, and it pins only before 5.13. Slab, and on v2 all three: as the kernel last summed up, every 2 seconds; v2's kernel
 	 * memory since 5.18. Sockets do pin, for as long as they are open: their buffers, on v1 only below a limit of them. All without what is dying below it.
 	 */
 	uint64_t kernel_bytes, slab_bytes, socket_bytes;

@@ -6,13 +6,16 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <net/if.h>
 #include <netinet/in.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/swap.h>
 #include <sys/sysmacros.h>
@@ -350,17 +353,28 @@ static const struct memcgs_entry *find_dying(const struct memcgs_snapshot *s, co
 	return NULL;
 }
 
-/* All kernel memory of a cgroup by its own files; -1: this kernel does not say. */
-static int64_t kernel_of(const char *dir)
+/* v1's own file, else v2's line of memory.stat; -1: this kernel does not say. */
+static int64_t own_value(const char *dir, const char *v1_file, const char *v2_line)
 {
-	_cleanup_free_ char *path = xasprintf("%s/memory.kmem.usage_in_bytes", dir);
+	_cleanup_free_ char *path = xasprintf("%s/%s", dir, v1_file);
 	_cleanup_fclose_ FILE *f = fopen(path, "re");
 	long long value = -1;
 
 	if (!f)
-		return stat_value(dir, "memory.stat", "kernel");
+		return stat_value(dir, "memory.stat", v2_line);
 	return fscanf(f, "%lld", &value) == 1 ? value : -1;
 }
+
+/* All kernel memory of a cgroup by its own files. */
+static int64_t kernel_of(const char *dir)
+{
+	return own_value(dir, "memory.kmem.usage_in_bytes", "kernel");
+}
+
+/* What they had by their own files, before they were removed. */
+struct had {
+	int64_t kernel[PINNED], sockets[PINNED];
+};
 
 static bool fill_pipe(void)
 {
@@ -369,6 +383,17 @@ static bool fill_pipe(void)
 
 	return pipe2(ends, O_NONBLOCK) == 0 &&
 	       write(ends[1], bytes, sizeof(bytes)) == (ssize_t)sizeof(bytes);
+}
+
+/* Loopback of a network namespace of the child's own, which may be down in a machine without a network. */
+static void loopback_up(void)
+{
+	struct ifreq ifr = {.ifr_name = "lo", .ifr_flags = IFF_UP};
+	_cleanup_close_ int fd = -1;
+
+	(void)unshare(CLONE_NEWNET);
+	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	(void)ioctl(fd, SIOCSIFFLAGS, &ifr);
 }
 
 /* A connection over loopback with bytes that nobody reads. Sockets stay open. */
@@ -392,6 +417,7 @@ static void make_open_things(const char *dir, bool (*make)(void), int done, int 
 	_cleanup_free_ char *top = xstrndup(dir, strlen(dir) - strlen(plant_cgroup_path(dir)));
 	char path[512], byte = 0;
 
+	loopback_up();
 	for (int i = 0; i < PINNED; i++) {
 		(void)snprintf(path, sizeof(path), "%s/k%d", dir, i);
 		if (plant_write(path, "cgroup.procs", "0") < 0 || !make())
@@ -403,9 +429,8 @@ static void make_open_things(const char *dir, bool (*make)(void), int done, int 
 	_exit(0);
 }
 
-/* PINNED cgroups below dir, with what make() left open in each; ret_kernel gets their kernel memory by their own files. */
-static struct plant_child plant_open_things(const char *dir, bool (*make)(void),
-					    int64_t ret_kernel[PINNED])
+/* PINNED cgroups below dir, with what make() left open in each. */
+static struct plant_child plant_open_things(const char *dir, bool (*make)(void), struct had *ret)
 {
 	int done[2], hold[2];
 	char path[512], byte;
@@ -430,11 +455,13 @@ static struct plant_child plant_open_things(const char *dir, bool (*make)(void),
 	if (read(done[0], &byte, 1) != 1)
 		fail_msg("the child that opens things failed");
 	(void)close(done[0]);
-	/* v2 sums up every two seconds, and what is not summed up then is lost on us. */
-	(void)sleep(kernel_of(dir) >= 0 ? 3 : 0);
+	/* What was sent is acknowledged late, and counts twice until then. */
+	(void)usleep(500000);
 	for (int i = 0; i < PINNED; i++) {
 		(void)snprintf(path, sizeof(path), "%s/k%d", dir, i);
-		ret_kernel[i] = kernel_of(path);
+		/* v2 sums up what is read. */
+		ret->kernel[i] = kernel_of(path);
+		ret->sockets[i] = own_value(path, "memory.kmem.tcp.usage_in_bytes", "sock");
 		plant_cgroup_remove(path);
 	}
 	return (struct plant_child){pid, hold[1]};
@@ -442,17 +469,17 @@ static struct plant_child plant_open_things(const char *dir, bool (*make)(void),
 
 /* The kernel's number for what they had, as it was before they were removed. */
 static void check_kernel_memory(const struct memcgs_snapshot *s, const char *parent,
-				const int64_t kernel[PINNED])
+				const struct had *had)
 {
 	uint64_t walked = 0, told = 0, slab = 0;
 
 	for (int i = 0; i < PINNED; i++) {
 		const struct memcgs_entry *e = find_dying(s, parent, i);
 
-		if (!e || kernel[i] < 0)
+		if (!e || had->kernel[i] < 0)
 			continue;
 		walked += e->kernel_bytes;
-		told += (uint64_t)kernel[i];
+		told += (uint64_t)had->kernel[i];
 		slab += e->slab_bytes;
 	}
 	print_message("  kernel memory when removed: %llu KiB, their own files said %llu KiB; slab "
@@ -467,10 +494,10 @@ static void check_kernel_memory(const struct memcgs_snapshot *s, const char *par
 static void sockets_pin(void **state)
 {
 	const char *dir = plant_cgroup_parent("sock"), *parent = plant_cgroup_path(dir);
-	int64_t kernel[PINNED];
-	struct plant_child child = plant_open_things(dir, fill_connection, kernel);
+	struct had had = {0};
+	struct plant_child child = plant_open_things(dir, fill_connection, &had);
 	struct memcgs_snapshot *s = walk(false);
-	uint64_t bytes = 0, lru = 0;
+	uint64_t bytes = 0, lru = 0, told = 0;
 	size_t n = count_dying(s, parent), with_refs = 0;
 
 	(void)state;
@@ -480,6 +507,7 @@ static void sockets_pin(void **state)
 		bytes += e ? e->socket_bytes : 0;
 		lru += e ? memcgs_lru_bytes(e) : 0;
 		with_refs += e && e->other_refs > 0;
+		told += had.sockets[i] > 0 ? (uint64_t)had.sockets[i] : 0;
 	}
 	print_message(
 		"  %zu pinned by sockets: %llu KiB of buffers, %llu bytes of pages, %zu with other "
@@ -487,9 +515,10 @@ static void sockets_pin(void **state)
 		n, (unsigned long long)bytes >> 10, (unsigned long long)lru, with_refs);
 	assert_int_equal(n, PINNED);
 	assert_int_equal(with_refs, PINNED);
-	assert_true(bytes >= (uint64_t)PINNED * SOCKET_BYTES);
-	assert_true(bytes <= 8ull * PINNED * SOCKET_BYTES);
-	check_kernel_memory(s, parent, kernel);
+	assert_int_equal(bytes, told);
+	/* Before 5.13 v2 leaves up to 32 pages of each CPU out of its sums: all of it. */
+	assert_true(bytes >= (uint64_t)PINNED * SOCKET_BYTES || getenv("MEMDIAG_TEST_EMULATED"));
+	check_kernel_memory(s, parent, &had);
 	memcgs_snapshot_free(s);
 	assert_exact();
 	plant_reader_end(&child);
@@ -500,8 +529,9 @@ static void sockets_pin(void **state)
 static void pipes_do_not_pin(void **state)
 {
 	const char *dir = plant_cgroup_parent("pipe"), *parent = plant_cgroup_path(dir);
-	int64_t kernel[PINNED], above;
-	struct plant_child child = plant_open_things(dir, fill_pipe, kernel);
+	struct had had = {0};
+	int64_t above;
+	struct plant_child child = plant_open_things(dir, fill_pipe, &had);
 	struct memcgs_snapshot *s = NULL;
 	size_t n = PINNED;
 
@@ -520,7 +550,7 @@ static void pipes_do_not_pin(void **state)
 		assert_int_equal(n, PINNED);
 		for (int i = 0; i < PINNED; i++)
 			assert_true(find_dying(s, parent, i)->other_refs > 0);
-		check_kernel_memory(s, parent, kernel);
+		check_kernel_memory(s, parent, &had);
 	} else {
 		assert_true(above < 0 || above >= (int64_t)PINNED * PIPE_BYTES);
 	}
