@@ -83,6 +83,8 @@ static struct published *read_all(struct collector *collector)
 	export_node_memory(reading, &e);
 	export_latency(reading, &e);
 	export_containers(reading, &e);
+	if (collector->opts.compat_sysom)
+		export_sysom(reading, &e);
 	snapshots_free(reading);
 	exposition_family(&e, "memdiag_series_dropped", EXPOSITION_GAUGE,
 			  "Series that this scrape leaves out: above --metrics-max-series.");

@@ -142,15 +142,32 @@ void exposition_hist(struct exposition *e, const struct label *labels, size_t n,
 	(void)buf_printf(&e->text, "%" PRIu64 "\n", count);
 }
 
-/* The line's length without "_total" at the end of a counter's family name; 0: nothing to take away. */
-static const char *counter_suffix(const char *line, size_t len)
+/* What a line of the text is in OpenMetrics. */
+static int put_openmetrics_line(const char *line, size_t len, struct buf *out)
 {
-	const char *name = line + strlen("# HELP "), *end;
+	static const char counter[] = " counter\n", total[] = "_total";
+	const size_t type_len = sizeof(counter) - 1, total_len = sizeof(total) - 1;
+	bool comment = len > 7 &&
+		       (strncmp(line, "# HELP ", 7) == 0 || strncmp(line, "# TYPE ", 7) == 0);
+	const char *end = comment ? memchr(line + 7, ' ', len - 7) : NULL;
+	bool is_total = end && end - line > (ptrdiff_t)(7 + total_len) &&
+			strncmp(end - total_len, total, total_len) == 0;
 
-	if (len < 8 || (strncmp(line, "# HELP ", 7) != 0 && strncmp(line, "# TYPE ", 7) != 0))
-		return NULL;
-	end = memchr(name, ' ', len - 7);
-	return end && end - name > 6 && strncmp(end - 6, "_total", 6) == 0 ? end - 6 : NULL;
+	if (is_total) { /* the family's name is without the suffix */
+		size_t head = (size_t)(end - line) - total_len;
+
+		return buf_append(out, line, head) < 0
+			       ? -ENOBUFS
+			       : buf_append(out, end, len - (size_t)(end - line));
+	}
+	if (comment && line[2] == 'T' && len > type_len &&
+	    strncmp(line + len - type_len, counter, type_len) == 0) {
+		/* A counter without it is none there; the original exporter's names have none. */
+		if (buf_append(out, line, len - type_len) < 0)
+			return -ENOBUFS;
+		return buf_append(out, " unknown\n", strlen(" unknown\n"));
+	}
+	return buf_append(out, line, len);
 }
 
 int exposition_openmetrics(const char *text, size_t len, struct buf *out)
@@ -161,11 +178,8 @@ int exposition_openmetrics(const char *text, size_t len, struct buf *out)
 	while (text < limit) {
 		const char *newline = memchr(text, '\n', (size_t)(limit - text));
 		size_t n = newline ? (size_t)(newline - text) + 1 : (size_t)(limit - text);
-		const char *suffix = counter_suffix(text, n);
-		size_t head = suffix ? (size_t)(suffix - text) : n;
 
-		if (buf_append(out, text, head) < 0 ||
-		    (suffix && buf_append(out, suffix + 6, n - head - 6) < 0))
+		if (put_openmetrics_line(text, n, out) < 0)
 			return -ENOBUFS;
 		text += n;
 	}

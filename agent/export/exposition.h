@@ -54,7 +54,8 @@ void exposition_hist(struct exposition *e, const struct label *labels, size_t n,
 extern const uint64_t exposition_edges_us[];
 extern const size_t exposition_n_edges;
 
-/* Appends the text as OpenMetrics 1.0 to out: counters' families without _total, and the end mark. -ENOBUFS: out is full. */
+/* Appends the text as OpenMetrics 1.0 to out: counters' families without _total, those
+ * whose name lacks it of unknown type, and the end mark. -ENOBUFS: out is full. */
 int exposition_openmetrics(const char *text, size_t len, struct buf *out);
 
 #endif

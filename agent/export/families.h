@@ -6,6 +6,7 @@
 #include "export/collector.h"
 #include "export/exposition.h"
 #include "identity/pods.h"
+#include "instruments/reclaim.h"
 #include "instruments/runqueue.h"
 
 /* What one reading starts from. */
@@ -13,8 +14,10 @@ struct reading {
 	const struct host *host;
 	const struct pods *pods; /* NULL: not known yet */
 	const struct agent_counters *counters;
-	void *captures[CAPTURES];	     /* handles of what is attached; NULL: it is not */
-	struct runqueue_snapshot *run_queue; /* of this reading; NULL: there is none */
+	void *captures[CAPTURES]; /* handles of what is attached; NULL: it is not */
+	/* Of this reading; NULL: there is none. */
+	struct reclaim_snapshot *reclaim;
+	struct runqueue_snapshot *run_queue;
 	char *capture_problems[CAPTURES];
 	uint64_t live_cgroups, dying_cgroups; /* memory cgroups; UINT64_MAX: unknown */
 	uint64_t
@@ -35,6 +38,20 @@ bool container_labels(const struct pod_cgroup *item, struct label labels[CONTAIN
 /* Fills live_cgroups and dying_cgroups by the kernel's own counts: on v1 by walking the tree of live ones, so not every time. */
 void export_count_cgroups(struct reading *reading);
 
+/* What a capture saw of one container for one cause. */
+struct container_row {
+	const struct pod_cgroup *item;
+	uint32_t cause;
+	struct hist hist;
+};
+
+/*
+ * The rows of pods' containers, several cgroups of one together; in order of container and cause. Counts cgroups without a name.
+ * The caller frees it.
+ */
+struct container_row *container_rows(struct reading *reading,
+				     const struct latency_snapshot *snapshot, size_t *ret_n);
+
 /* Reads what is attached into this reading, and frees it after. */
 void snapshots_read(struct reading *reading);
 void snapshots_free(struct reading *reading);
@@ -42,6 +59,8 @@ void snapshots_free(struct reading *reading);
 void export_node_memory(struct reading *reading, struct exposition *e);
 void export_containers(struct reading *reading, struct exposition *e);
 void export_latency(struct reading *reading, struct exposition *e);
+/* The names of the original exporter, for dashboards that exist. */
+void export_sysom(struct reading *reading, struct exposition *e);
 void export_self(struct reading *reading, struct exposition *e);
 
 #endif

@@ -19,6 +19,9 @@ struct latency_family {
 
 void snapshots_read(struct reading *reading)
 {
+	if (reading->captures[CAPTURE_RECLAIM] &&
+	    reclaim_read(reading->captures[CAPTURE_RECLAIM], &reading->reclaim, NULL) < 0)
+		reading->reclaim = NULL;
 	if (reading->captures[CAPTURE_RUN_QUEUE] &&
 	    runqueue_read(reading->captures[CAPTURE_RUN_QUEUE], &reading->run_queue, NULL) < 0)
 		reading->run_queue = NULL;
@@ -26,8 +29,15 @@ void snapshots_read(struct reading *reading)
 
 void snapshots_free(struct reading *reading)
 {
+	reclaim_snapshot_free(reading->reclaim);
+	reading->reclaim = NULL;
 	runqueue_snapshot_free(reading->run_queue);
 	reading->run_queue = NULL;
+}
+
+static const struct latency_snapshot *reclaim(const struct reading *reading)
+{
+	return reading->reclaim ? reading->reclaim->latency : NULL;
 }
 
 static const struct latency_snapshot *run_queue(const struct reading *reading)
@@ -42,6 +52,16 @@ static const char *const run_queue_causes[RUNQUEUE_CAUSES] = {
 
 static const struct latency_family families[] = {
 	{
+		.type = CAPTURE_RECLAIM,
+		.node_name = "memdiag_node_direct_reclaim_seconds",
+		.node_help = "How long tasks had to reclaim memory themselves, by cause.",
+		.container_name = "memdiag_container_direct_reclaim_seconds",
+		.container_help = "The same by container.",
+		.causes = reclaim_cause_names,
+		.n_causes = RECLAIM_CAUSES,
+		.get = reclaim,
+	},
+	{
 		.type = CAPTURE_RUN_QUEUE,
 		.node_name = "memdiag_node_run_queue_wait_seconds",
 		.node_help = "How long runnable tasks waited for a CPU: others had it, or the "
@@ -53,13 +73,6 @@ static const struct latency_family families[] = {
 		.from_us = 1000,
 		.get = run_queue,
 	},
-};
-
-/* A row of a container. Several cgroups can be one container's. */
-struct container_row {
-	const struct pod_cgroup *item;
-	uint32_t cause;
-	struct hist hist;
 };
 
 static int by_container(const void *pa, const void *pb)
@@ -74,22 +87,48 @@ static int by_container(const void *pa, const void *pb)
 	return r ? r : (a->cause > b->cause) - (a->cause < b->cause);
 }
 
-static void put_containers(const struct latency_family *family, struct container_row *rows,
+struct container_row *container_rows(struct reading *reading,
+				     const struct latency_snapshot *snapshot, size_t *ret_n)
+{
+	struct container_row *rows = xcalloc(snapshot->n + 1, sizeof(*rows));
+	struct label labels[CONTAINER_LABELS];
+	size_t n = 0, merged = 0;
+
+	for (size_t i = 0; i < snapshot->n; i++) {
+		const struct latency_row *row = &snapshot->rows[i];
+		struct pod_cgroup scratch = {0};
+		const struct pod_cgroup *item =
+			pods_find(reading->pods, row->cgroup_id, NULL, NULL, &scratch);
+
+		if (!item)
+			reading->unknown_cgroups++;
+		else if (container_labels(item, labels))
+			rows[n++] = (struct container_row){item, row->cause, row->hist};
+	}
+	if (n > 1)
+		qsort(rows, n, sizeof(*rows), by_container);
+	for (size_t i = 1; i < n; i++) {
+		if (by_container(&rows[merged], &rows[i]) == 0)
+			hist_add(&rows[merged].hist, &rows[i].hist);
+		else
+			rows[++merged] = rows[i];
+	}
+	*ret_n = n ? merged + 1 : 0;
+	return rows;
+}
+
+static void put_containers(const struct latency_family *family, const struct container_row *rows,
 			   size_t n, struct exposition *e)
 {
 	struct label labels[CONTAINER_LABELS + 1];
 
 	exposition_family(e, family->container_name, EXPOSITION_HISTOGRAM, family->container_help);
-	if (n > 1)
-		qsort(rows, n, sizeof(*rows), by_container);
 	for (size_t i = 0; i < n; i++) {
-		struct hist sum = rows[i].hist;
-
-		while (i + 1 < n && by_container(&rows[i], &rows[i + 1]) == 0)
-			hist_add(&sum, &rows[++i].hist);
+		if (rows[i].cause >= family->n_causes)
+			continue;
 		(void)container_labels(rows[i].item, labels);
 		labels[CONTAINER_LABELS] = (struct label){"cause", family->causes[rows[i].cause]};
-		exposition_hist(e, labels, CONTAINER_LABELS + 1, &sum, family->from_us);
+		exposition_hist(e, labels, CONTAINER_LABELS + 1, &rows[i].hist, family->from_us);
 	}
 }
 
@@ -114,24 +153,14 @@ static void put_node(const struct latency_family *family, const struct latency_s
 static void put_snapshot(struct reading *reading, const struct latency_family *family,
 			 const struct latency_snapshot *snapshot, struct exposition *e)
 {
-	struct container_row *rows = xcalloc(snapshot->n + 1, sizeof(*rows));
-	struct label labels[CONTAINER_LABELS];
-	size_t n = 0;
+	struct container_row *rows;
+	size_t n;
 
 	put_node(family, snapshot, e);
-	for (size_t i = 0; i < snapshot->n && family->container_name; i++) {
-		const struct latency_row *row = &snapshot->rows[i];
-		struct pod_cgroup scratch = {0};
-		const struct pod_cgroup *item =
-			pods_find(reading->pods, row->cgroup_id, NULL, NULL, &scratch);
-
-		if (!item)
-			reading->unknown_cgroups++;
-		else if (container_labels(item, labels) && row->cause < family->n_causes)
-			rows[n++] = (struct container_row){item, row->cause, row->hist};
-	}
-	if (family->container_name)
-		put_containers(family, rows, n, e);
+	if (!family->container_name)
+		return;
+	rows = container_rows(reading, snapshot, &n);
+	put_containers(family, rows, n, e);
 	free(rows);
 }
 

@@ -103,15 +103,16 @@ static void openmetrics_names_counters_without_total(void **state)
 {
 	static const char text[] =
 		"# HELP a_total All of it.\n# TYPE a_total counter\na_total 5\n"
-		"# HELP b_seconds B_total.\n# TYPE b_seconds gauge\nb_seconds 1\n";
+		"# HELP b_seconds B_total.\n# TYPE b_seconds gauge\nb_seconds 1\n"
+		"# HELP old Old.\n# TYPE old counter\nold 7\n";
 	struct buf out = BUF_INIT(4096), tiny = BUF_INIT(16);
 
 	(void)state;
 	assert_int_equal(exposition_openmetrics(text, sizeof(text) - 1, &out), 0);
-	assert_string_equal(
-		out.data,
-		"# HELP a All of it.\n# TYPE a counter\na_total 5\n"
-		"# HELP b_seconds B_total.\n# TYPE b_seconds gauge\nb_seconds 1\n# EOF\n");
+	assert_string_equal(out.data,
+			    "# HELP a All of it.\n# TYPE a counter\na_total 5\n"
+			    "# HELP b_seconds B_total.\n# TYPE b_seconds gauge\nb_seconds 1\n"
+			    "# HELP old Old.\n# TYPE old unknown\nold 7\n# EOF\n");
 	assert_true(exposition_openmetrics(text, sizeof(text) - 1, &tiny) < 0);
 	buf_done(&out);
 	buf_done(&tiny);
