@@ -186,6 +186,45 @@ static void put_schedstat(const struct root *proc, struct exposition *e)
 	}
 }
 
+/* Counts above a length, of one kind of stall. */
+static void put_jitter(struct exposition *e, const char *mod, const struct hist *hist)
+{
+	static const struct {
+		const char *type;
+		uint64_t above_us;
+	} lengths[] = {{"dltnum", 0}, {"gt100ms", 100000}, {"gt500ms", 500000}, {"gt1s", 1000000}};
+
+	for (size_t i = 0; i < ARRAY_SIZE(lengths); i++) {
+		const struct label labels[] = {{"mod", mod}, {"type", lengths[i].type}};
+		uint64_t below = lengths[i].above_us ? hist_count_le(hist, lengths[i].above_us) : 0;
+
+		exposition_u64(e, labels, ARRAY_SIZE(labels),
+			       hist_count_le(hist, UINT64_MAX) - below);
+	}
+}
+
+static void put_stalls(const struct reading *reading, struct exposition *e)
+{
+	static const char *const mods[STALLS_KINDS] = {
+		[STALLS_NO_SCHED] = "noschd",
+		[STALLS_IRQ_OFF] = "irqoff",
+	};
+	struct hist sums[STALLS_KINDS] = {{0}};
+
+	if (!reading->stalls)
+		return;
+	for (size_t i = 0; i < reading->stalls->waits->n; i++) {
+		const struct latency_row *row = &reading->stalls->waits->rows[i];
+
+		if (row->cause < STALLS_KINDS)
+			hist_add(&sums[row->cause], &row->hist);
+	}
+	exposition_family(e, "sched_moni_jitter", EXPOSITION_COUNTER,
+			  "As SysOM names it; CPUs kept from others for 10 ms and more.");
+	for (int kind = 0; kind < STALLS_KINDS; kind++)
+		put_jitter(e, mods[kind], &sums[kind]);
+}
+
 static void put_cgroups(const struct reading *reading, struct exposition *e)
 {
 	if (reading->dying_cgroups == UINT64_MAX)
@@ -203,4 +242,5 @@ void export_sysom(struct reading *reading, struct exposition *e)
 	put_schedstat(proc, e);
 	put_cgroups(reading, e);
 	put_reclaim(reading, e);
+	put_stalls(reading, e);
 }

@@ -8,6 +8,7 @@
 #include "identity/pods.h"
 #include "instruments/reclaim.h"
 #include "instruments/runqueue.h"
+#include "instruments/stalls.h"
 
 /* What one reading starts from. */
 struct reading {
@@ -18,6 +19,7 @@ struct reading {
 	/* Of this reading; NULL: there is none. */
 	struct reclaim_snapshot *reclaim;
 	struct runqueue_snapshot *run_queue;
+	struct stalls_snapshot *stalls;
 	char *capture_problems[CAPTURES];
 	uint64_t live_cgroups, dying_cgroups; /* memory cgroups; UINT64_MAX: unknown */
 	uint64_t

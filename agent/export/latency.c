@@ -25,6 +25,10 @@ void snapshots_read(struct reading *reading)
 	if (reading->captures[CAPTURE_RUN_QUEUE] &&
 	    runqueue_read(reading->captures[CAPTURE_RUN_QUEUE], &reading->run_queue, NULL) < 0)
 		reading->run_queue = NULL;
+	/* The histograms alone: events are for runs. */
+	if (reading->captures[CAPTURE_STALLS] &&
+	    stalls_read(reading->captures[CAPTURE_STALLS], UINT64_MAX, &reading->stalls, NULL) < 0)
+		reading->stalls = NULL;
 }
 
 void snapshots_free(struct reading *reading)
@@ -33,6 +37,8 @@ void snapshots_free(struct reading *reading)
 	reading->reclaim = NULL;
 	runqueue_snapshot_free(reading->run_queue);
 	reading->run_queue = NULL;
+	stalls_snapshot_free(reading->stalls);
+	reading->stalls = NULL;
 }
 
 static const struct latency_snapshot *reclaim(const struct reading *reading)
@@ -44,6 +50,16 @@ static const struct latency_snapshot *run_queue(const struct reading *reading)
 {
 	return reading->run_queue ? reading->run_queue->waits : NULL;
 }
+
+static const struct latency_snapshot *stalls(const struct reading *reading)
+{
+	return reading->stalls ? reading->stalls->waits : NULL;
+}
+
+static const char *const stall_causes[STALLS_KINDS] = {
+	[STALLS_NO_SCHED] = "no-schedule",
+	[STALLS_IRQ_OFF] = "irq-off-or-steal",
+};
 
 static const char *const run_queue_causes[RUNQUEUE_CAUSES] = {
 	[RUNQUEUE_CONTENTION] = "contention",
@@ -72,6 +88,19 @@ static const struct latency_family families[] = {
 		.n_causes = RUNQUEUE_CAUSES,
 		.from_us = 1000,
 		.get = run_queue,
+	},
+	{
+		.type = CAPTURE_STALLS,
+		.node_name = "memdiag_node_scheduling_stall_seconds",
+		.node_help =
+			"How long CPUs did not schedule although asked to, or held interrupts off.",
+		.container_name = "memdiag_container_scheduling_stall_seconds",
+		.container_help =
+			"The same by the container whose task kept the CPU in the kernel.",
+		.causes = stall_causes,
+		.n_causes = STALLS_KINDS,
+		.from_us = 5000,
+		.get = stalls,
 	},
 };
 
