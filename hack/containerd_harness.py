@@ -539,12 +539,13 @@ class Pod:
         runtime.leftovers.note_pod(self.cgroup)
         self.id = text(self.cri.call("RunPodSandbox", {1: self.config}), 1)
 
-    def run_container(self, name, command=None, mounts=(), memory_limit=None):
-        """Starts a container and returns its id. command: else it waits. mounts: (path on the host, path in it)."""
+    def run_container(self, name, command=None, mounts=(), memory_limit=None, cpus=None):
+        """Starts a container and returns its id. command: else it waits. cpus: its quota. mounts: (path on the host, path in it)."""
         config = {1: {1: name}, 2: {1: IMAGE}, 3: [str(word) for word in command or ["sleep", "1000000"]],
                   7: [{1: str(inside), 2: str(outside)} for outside, inside in mounts],
                   9: string_map({**self.kubernetes, "io.kubernetes.container.name": name}), 11: f"{name}.log",
-                  15: {1: {4: memory_limit}, 2: {3: {1: 2}}}}
+                  15: {1: {1: 100000 if cpus else None, 2: int(cpus * 100000) if cpus else None, 4: memory_limit},
+                       2: {3: {1: 2}}}}
         container_id = text(self.cri.call("CreateContainer", {1: self.id, 2: config, 3: self.config}), 1)
         self.cri.call("StartContainer", {1: container_id})
         self.containers[name] = container_id

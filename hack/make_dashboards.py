@@ -93,6 +93,7 @@ def average(metric, selector, by):
 
 NODE = 'node=~"$node"'
 CONTENTION = ',cause="contention"'
+DIRECT = ',cause=~"direct-.*"'
 POD = 'node=~"$node",namespace=~"$namespace",pod=~"$pod"'
 WHO = "namespace, pod, container"
 NAMED = "{{namespace}}/{{pod}}/{{container}}"
@@ -123,7 +124,7 @@ def node_panels():
         heatmap("Direct reclaim, how long", rate("memdiag_node_direct_reclaim_seconds_bucket", NODE, "le"),
                 "Each direct reclaim by how long it took."),
         panel("Direct compaction, time waited", "s",
-              [(rate("memdiag_node_compaction_seconds_sum", NODE, "node, cause"), "{{node}} {{cause}}")],
+              [(rate("memdiag_node_compaction_seconds_sum", NODE + DIRECT, "node, cause"), "{{node}} {{cause}}")],
               "Tasks that waited for free pages to be made contiguous."),
         panel("Direct compactions", "ops",
               [(rate("memdiag_node_compaction_stalls_total", NODE, "node"), "{{node}} stalls"),
@@ -169,7 +170,7 @@ def pod_panels():
         panel("Direct reclaim, p99", "s", [(quantile("0.99", "memdiag_container_direct_reclaim_seconds", POD, WHO), NAMED)],
               "How long one wait took."),
         panel("Direct compaction, time waited", "s",
-              [(rate("memdiag_container_compaction_seconds_sum", POD, WHO), NAMED)],
+              [(rate("memdiag_container_compaction_seconds_sum", POD + DIRECT, WHO), NAMED)],
               "Waits for contiguous memory."),
         row("Waiting for a CPU"),
         panel("Run queue, average wait", "s", [(average("memdiag_container_run_queue_wait_seconds", POD + CONTENTION, WHO),

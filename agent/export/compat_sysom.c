@@ -89,6 +89,14 @@ static void put_reclaim(struct reading *reading, struct exposition *e)
 		    "memDrcm_glb_lat", e);
 }
 
+static void put_compaction(struct reading *reading, struct exposition *e)
+{
+	const uint32_t direct = 1u << COMPACTION_SUCCESS | 1u << COMPACTION_FAILURE;
+
+	put_latency(reading, reading->compaction, direct, "sysom_container_memory_cpt_latency",
+		    "memDcmp_lat", e);
+}
+
 static void put_typed(struct exposition *e, const char *type, uint64_t value)
 {
 	const struct label label = {"type", type};
@@ -242,5 +250,6 @@ void export_sysom(struct reading *reading, struct exposition *e)
 	put_schedstat(proc, e);
 	put_cgroups(reading, e);
 	put_reclaim(reading, e);
+	put_compaction(reading, e);
 	put_stalls(reading, e);
 }

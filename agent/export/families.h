@@ -6,6 +6,7 @@
 #include "export/collector.h"
 #include "export/exposition.h"
 #include "identity/pods.h"
+#include "instruments/compaction.h"
 #include "instruments/reclaim.h"
 #include "instruments/runqueue.h"
 #include "instruments/stalls.h"
@@ -18,6 +19,7 @@ struct reading {
 	void *captures[CAPTURES]; /* handles of what is attached; NULL: it is not */
 	/* Of this reading; NULL: there is none. */
 	struct reclaim_snapshot *reclaim;
+	struct latency_snapshot *compaction;
 	struct runqueue_snapshot *run_queue;
 	struct stalls_snapshot *stalls;
 	char *capture_problems[CAPTURES];

@@ -22,6 +22,9 @@ void snapshots_read(struct reading *reading)
 	if (reading->captures[CAPTURE_RECLAIM] &&
 	    reclaim_read(reading->captures[CAPTURE_RECLAIM], &reading->reclaim, NULL) < 0)
 		reading->reclaim = NULL;
+	if (reading->captures[CAPTURE_COMPACTION] &&
+	    compaction_read(reading->captures[CAPTURE_COMPACTION], &reading->compaction, NULL) < 0)
+		reading->compaction = NULL;
 	if (reading->captures[CAPTURE_RUN_QUEUE] &&
 	    runqueue_read(reading->captures[CAPTURE_RUN_QUEUE], &reading->run_queue, NULL) < 0)
 		reading->run_queue = NULL;
@@ -35,6 +38,8 @@ void snapshots_free(struct reading *reading)
 {
 	reclaim_snapshot_free(reading->reclaim);
 	reading->reclaim = NULL;
+	latency_snapshot_free(reading->compaction);
+	reading->compaction = NULL;
 	runqueue_snapshot_free(reading->run_queue);
 	reading->run_queue = NULL;
 	stalls_snapshot_free(reading->stalls);
@@ -44,6 +49,11 @@ void snapshots_free(struct reading *reading)
 static const struct latency_snapshot *reclaim(const struct reading *reading)
 {
 	return reading->reclaim ? reading->reclaim->latency : NULL;
+}
+
+static const struct latency_snapshot *compaction(const struct reading *reading)
+{
+	return reading->compaction;
 }
 
 static const struct latency_snapshot *run_queue(const struct reading *reading)
@@ -76,6 +86,17 @@ static const struct latency_family families[] = {
 		.causes = reclaim_cause_names,
 		.n_causes = RECLAIM_CAUSES,
 		.get = reclaim,
+	},
+	{
+		.type = CAPTURE_COMPACTION,
+		.node_name = "memdiag_node_compaction_seconds",
+		.node_help = "How long memory was compacted: by tasks that waited (direct), and in "
+			     "the background.",
+		.container_name = "memdiag_container_compaction_seconds",
+		.container_help = "The same by container.",
+		.causes = compaction_cause_names,
+		.n_causes = COMPACTION_CAUSES,
+		.get = compaction,
 	},
 	{
 		.type = CAPTURE_RUN_QUEUE,

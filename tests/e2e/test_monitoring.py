@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is exported: a real Prometheus scrapes a loaded agent, and every panel of the dashboards has something to show.
 
-Real containerd, no API server: the agent measures without one. Two pods, one at its memory limit, one that shares a CPU.
+Real containerd, no API server: the agent measures without one. Pods at their memory limit and
+at their CPU limit, and one that shares a CPU with a hog.
 """
 
 import json
@@ -51,6 +52,8 @@ def start_pods():
         "taskset", "1", "sh", "-c", "while true; do i=0; while [ $i -lt 300 ]; do i=$((i+1)); done; sleep 0.01; done"])
     hog = runtime.run_pod("hog-0", "batch")
     hog.run_container("app", command=["taskset", "1", "sh", "-c", "while true; do :; done"])
+    limited = runtime.run_pod("limited-0", "shop")
+    limited.run_container("app", command=["sh", "-c", "while true; do :; done"], cpus=0.1)
 
 
 def start_agent(bench):
@@ -198,8 +201,10 @@ def test_it_is_the_truth(_bench):
     assert waited > 0, "the pod at its limit has not waited"
     others = query(f'rate(memdiag_container_direct_reclaim_seconds_sum{{pod!="writer-0",cause="limit"}}[{WINDOW}]) > 0')
     assert not others, f"others wait at a limit: {others}"
-    average = value(f'sum(rate(memdiag_container_run_queue_wait_seconds_sum{{pod="server-0"}}[{WINDOW}])) / '
-                    f'sum(rate(memdiag_container_run_queue_wait_seconds_count{{pod="server-0"}}[{WINDOW}]))')
+    throttled = query(f'rate(memdiag_container_run_queue_wait_seconds_sum{{cause="throttled"}}[{WINDOW}]) > 0.1')
+    assert {series["metric"]["pod"] for series in throttled} == {"limited-0"}, f"at their CPU limit: {throttled}"
+    average = value(f'sum(rate(memdiag_container_run_queue_wait_seconds_sum{{pod="server-0",cause="contention"}}[{WINDOW}])) / '
+                    f'sum(rate(memdiag_container_run_queue_wait_seconds_count{{pod="server-0",cause="contention"}}[{WINDOW}]))')
     assert average > 0.0001, f"the server shares its CPU with a hog, but waits {average} s on average"
 
 
