@@ -99,6 +99,16 @@ struct folio___dtor {
 	unsigned char _folio_dtor;
 };
 
+/* How many pages of a large folio are mapped each for itself; since 6.3 (eec20426d48b). */
+struct folio___mapped {
+	struct atomic_int _nr_pages_mapped;
+};
+
+/* All mappings of it less one; since 6.10 (05c5323b2a34). */
+struct folio___large {
+	struct atomic_int _large_mapcount;
+};
+
 enum compound_dtor_id {
 	HUGETLB_PAGE_DTOR___any = 0,
 };
@@ -123,6 +133,7 @@ enum pageflags {
 	PG_head___any = 0,
 	PG_lru___any = 0,
 	PG_reserved___any = 0,
+	PG_swapcache___any = 0,
 	PG_slab___any = 0,    /* a page type since 6.10 (46df8e73a4a3) */
 	PG_hugetlb___any = 0, /* 6.6 to 6.8, of the second page; then a type (d99e3140a4d3) */
 };
@@ -684,6 +695,26 @@ static __always_inline bool compat_page_is_kmem(const char *p, __u32 type)
 	if (bpf_core_field_exists(struct folio, memcg_data))
 		return COMPAT_LOAD(__u64, p, folio, memcg_data) & 2;
 	return COMPAT_KMEMCG_IS_TYPE && compat_type_has_bit(type, 0x200);
+}
+
+/*
+ * Of the pages of an anonymous large folio whose head is p, those that no process maps any more. They stay until the folio is
+ * split, under pressure, and AnonPages does not count them. 0 where the kernel cannot tell.
+ */
+static __always_inline __u64 compat_folio_unmapped(const char *p, __u64 pages)
+{
+	const __u32 whole = 0x800000; /* mm/internal.h: mapped as one, by a PMD */
+	__u32 mapped;
+
+	if (!bpf_core_field_exists(struct folio___mapped, _nr_pages_mapped) ||
+	    compat_page_flags(p) & COMPAT_PAGE_FLAG(PG_swapcache))
+		return 0;
+	mapped = COMPAT_LOAD(__u32, p, folio___mapped, _nr_pages_mapped);
+	/* With CONFIG_NO_PAGE_MAPCOUNT (6.15) pages are not counted. */
+	if (!mapped && bpf_core_field_exists(struct folio___large, _large_mapcount) &&
+	    COMPAT_LOAD(__u32, p, folio___large, _large_mapcount) != ~0U)
+		return 0;
+	return mapped < pages && mapped < whole ? pages - mapped : 0;
 }
 
 #define compat_page_refcount(p) \

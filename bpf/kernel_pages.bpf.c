@@ -14,19 +14,24 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 struct kernel_pages_scan scan; /* see kernel_pages.h */
 struct kernel_pages_run runs[KERNEL_PAGES_RUNS];
 
-/* Adds to the run that is open, or opens the next. With none open the record looked at is the last, which is never filled. */
-static __always_inline void run_add(__u64 memcg, __u64 pages)
+/*
+ * Adds to the run that is open, or opens the next. With none open the record looked at is the last, which is never filled: what is
+ * charged to none would match it, so a first one always opens.
+ */
+static __always_inline void run_add(__u64 memcg, __u64 charged, __u64 unmapped)
 {
 	__u32 n = scan.n_runs;
 	struct kernel_pages_run *run = &runs[(n - 1) & (KERNEL_PAGES_RUNS - 1)];
 
-	if (run->memcg != memcg) {
+	if (!n || run->memcg != memcg) {
 		run = &runs[n & (KERNEL_PAGES_RUNS - 1)];
 		run->memcg = memcg;
-		run->pages = 0;
+		run->charged = 0;
+		run->unmapped = 0;
 		scan.n_runs = n + 1;
 	}
-	run->pages += pages;
+	run->charged += charged;
+	run->unmapped += unmapped;
 }
 
 /* Pages in the block that begins at p: compound, or free. */
@@ -46,7 +51,7 @@ __attribute__((noinline)) int page_one(__u32 i)
 {
 	const __u32 size = bpf_core_type_size(struct page);
 	__u32 at = i * size, class;
-	__u64 pfn = scan.next + i, pages;
+	__u64 pfn = scan.next + i, pages, unmapped;
 	const char *p;
 
 	/* See page_add() in pages.bpf.c. */
@@ -70,7 +75,12 @@ __attribute__((noinline)) int page_one(__u32 i)
 	scan.before = class;
 	scan.pages[class & (KERNEL_PAGES_CLASSES - 1)] += pages;
 	if (class == PAGE_CLASS_ACCOUNTED)
-		run_add(compat_page_memcg(p), pages);
+		run_add(compat_page_memcg(p), pages, 0);
+	if (class == PAGE_CLASS_ANON && pages > 1) {
+		unmapped = compat_folio_unmapped(p, pages);
+		if (unmapped)
+			run_add(compat_page_memcg(p), 0, unmapped);
+	}
 	scan.skip = i + pages;
 	return 0;
 }

@@ -17,10 +17,11 @@
 #define KERNEL_PAGES_RUNS	4096 /* run-length records between two drains; a power of two */
 _Static_assert(PAGE_CLASSES <= KERNEL_PAGES_CLASSES, "classes fit");
 
-/* Charged kernel pages that follow each other in physical memory and belong to one memory cgroup. */
+/* Pages that follow each other in physical memory and belong to one memory cgroup. */
 struct kernel_pages_run {
-	__u64 memcg; /* as in the page: a mem_cgroup or an obj_cgroup */
-	__u64 pages;
+	__u64 memcg;	/* as in the page: a mem_cgroup or an obj_cgroup; 0: charged to none */
+	__u32 charged;	/* kernel pages */
+	__u32 unmapped; /* anonymous pages that are left of large folios */
 };
 _Static_assert(sizeof(struct kernel_pages_run) == 16, "shared with user space");
 

@@ -135,7 +135,9 @@ static void drain(struct work *w)
 			memcg = memcg_ask(w, run->memcg);
 			pages_index_add(&w->memcg_of, run->memcg, memcg);
 		}
-		w->s->memcgs[memcg].bytes += run->pages * w->page_size;
+		w->s->memcgs[memcg].bytes += run->charged * w->page_size;
+		w->s->memcgs[memcg].unmapped_bytes += run->unmapped * w->page_size;
+		w->s->unmapped_bytes += run->unmapped * w->page_size;
 	}
 	scan->n_runs = 0;
 }
@@ -144,8 +146,10 @@ static int by_bytes(const void *pa, const void *pb)
 {
 	const struct kernel_pages_memcg *a = pa, *b = pb;
 
-	if (a->bytes != b->bytes)
-		return a->bytes > b->bytes ? -1 : 1;
+	const uint64_t x = a->bytes + a->unmapped_bytes, y = b->bytes + b->unmapped_bytes;
+
+	if (x != y)
+		return x > y ? -1 : 1;
 	return (a->id > b->id) - (a->id < b->id);
 }
 
@@ -231,7 +235,7 @@ static int finish(struct work *w, struct err *err)
 			       "process', slab, or a page table");
 	qsort(s->memcgs, s->n_memcgs, sizeof(*s->memcgs), by_bytes);
 	/* Only the one for what could not be told can be empty. */
-	if (s->memcgs[s->n_memcgs - 1].bytes == 0)
+	if (s->memcgs[s->n_memcgs - 1].bytes + s->memcgs[s->n_memcgs - 1].unmapped_bytes == 0)
 		free(s->memcgs[--s->n_memcgs].path);
 	return 0;
 }

@@ -46,14 +46,20 @@ struct kernel_pages_memcg {
 	char *path;	/* below the cgroup mount, "/" for the root; owned by the snapshot */
 	bool dying;	/* removed; on kernels that charge through an objcg the parent's, so rare */
 	uint64_t bytes; /* of KERNEL_PAGES_ACCOUNTED */
+	/*
+	 * Of KERNEL_PAGES_ANON: what is left of huge pages of which processes gave a part back (MADV_DONTNEED by an allocator, a
+	 * trimmed heap). In use until the kernel splits the huge page, in AnonPages no more: part of the residual. 0 before 6.3.
+	 */
+	uint64_t unmapped_bytes;
 };
 
 struct kernel_pages_snapshot {
 	uint64_t bytes[KERNEL_PAGES_N];
-	/* Descending by bytes; they add up to bytes[KERNEL_PAGES_ACCOUNTED]. */
+	uint64_t unmapped_bytes; /* of all memory cgroups */
+	/* Descending by both together; their bytes add up to bytes[KERNEL_PAGES_ACCOUNTED]. */
 	struct kernel_pages_memcg *memcgs;
 	size_t n_memcgs;
-	/* Charged to a memory cgroup that was freed before it could be asked, or beyond KERNEL_PAGES_MAX_MEMCGS: under id 0. */
+	/* Charged to none, to one that was freed before it could be asked, or beyond KERNEL_PAGES_MAX_MEMCGS: under id 0. */
 	uint64_t memcgs_unresolved;
 
 	/* How it went. */
