@@ -191,6 +191,9 @@ static void owner_hint_facts(const struct kernel_owner *owner, struct hint_facts
 			hint_facts_set(hints, "device_q", "%s", device);
 		}
 		break;
+	case KMEM_HUGE_REMAINS:
+		hint_facts_set(hints, "remains", "%s", size);
+		break;
 	case KMEM_NVIDIA:
 		hint_facts_set(hints, "nvidia_pid", "%d", owner->row.pid);
 		break;

@@ -34,6 +34,7 @@ static const char *source_of(const struct kernel_owner *owner)
 		[KMEM_HUGE_PAGES] = "hugepages, status",
 		[KMEM_MEMFD] = "fstat",
 		[KMEM_SECRET_MEM] = "fstat",
+		[KMEM_HUGE_REMAINS] = "struct page",
 		[KMEM_VMALLOC] = "vmallocinfo",
 	};
 

@@ -73,7 +73,10 @@ char *kernel_stack_text(const struct alloc_trace_row *row, size_t max_functions)
  */
 struct kernel_owners kernel_owners_join(const struct kmem_owners *now,
 					const struct kmem_owners *before);
-/* Adds what pages tell beyond the rows: charged memory of cgroups, and page pools of which netlink tells no device. */
+/*
+ * Adds what pages tell beyond the rows: charged memory of cgroups, what is left of their huge pages, and page pools of which netlink
+ * tells no device.
+ */
 void kernel_owners_add_pages(struct kernel_owners *owners,
 			     const struct kernel_pages_snapshot *pages);
 void kernel_owners_sort(struct kernel_owners *owners);

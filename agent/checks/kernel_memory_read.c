@@ -91,14 +91,14 @@ static void read_whose(const struct check_env *env, const struct pods *pods,
 	}
 }
 
-static void read_charged(const struct check_env *env, const struct pods *pods,
+static void read_cgroups(const struct check_env *env, const struct pods *pods,
 			 struct kernel_owners *owners)
 {
 	for (size_t i = 0; i < owners->n; i++) {
 		struct owner *whose = &owners->items[i].whose;
 		struct owner known;
 
-		if (!owners->items[i].charged || !whose->cgroup)
+		if (owners->items[i].row.pid > 0 || !whose->cgroup)
 			continue;
 		known = owner_of_cgroup(pods, env->sources->opts.identity.history, whose->cgroup_id,
 					whose->cgroup, whose->dying);
@@ -193,7 +193,7 @@ static int finish(const struct check_env *env, void *self, struct check_result *
 	read_pages(env, &reading);
 	if (reading.pages)
 		kernel_owners_add_pages(&reading.owners, reading.pages);
-	read_charged(env, pods, &reading.owners);
+	read_cgroups(env, pods, &reading.owners);
 	keep_meant(env, pods, &reading.owners);
 	kernel_owners_sort(&reading.owners);
 	facts.mem_total = info.total;

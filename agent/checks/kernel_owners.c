@@ -99,6 +99,19 @@ static struct kernel_owner *append(struct kernel_owners *owners)
 	return row;
 }
 
+/* A row that pages tell of a memory cgroup. */
+static struct kernel_owner *append_memcg(struct kernel_owners *owners,
+					 const struct kernel_pages_memcg *memcg, uint64_t bytes)
+{
+	struct kernel_owner *row = append(owners);
+
+	row->row.bytes = bytes;
+	row->whose.cgroup = memcg->path && memcg->id ? xstrdup(memcg->path) : NULL;
+	row->whose.cgroup_id = memcg->id;
+	row->whose.dying = memcg->dying;
+	return row;
+}
+
 void kernel_owners_add_pages(struct kernel_owners *owners,
 			     const struct kernel_pages_snapshot *pages)
 {
@@ -124,15 +137,14 @@ void kernel_owners_add_pages(struct kernel_owners *owners,
 			if (is_charged(&owners->items[k]) && memcg->id != 0 &&
 			    owners->items[k].whose.cgroup_id == memcg->id)
 				known += owners->items[k].row.bytes;
+		if (memcg->unmapped_bytes > CHARGED_MIN)
+			append_memcg(owners, memcg, memcg->unmapped_bytes)->row.kind =
+				KMEM_HUGE_REMAINS;
 		if (memcg->bytes <= known + CHARGED_MIN)
 			continue;
-		row = append(owners);
+		row = append_memcg(owners, memcg, memcg->bytes - known);
 		row->charged = true;
 		row->row.certainty = KMEM_AT_MOST;
-		row->row.bytes = memcg->bytes - known;
-		row->whose.cgroup = memcg->path && memcg->id ? xstrdup(memcg->path) : NULL;
-		row->whose.cgroup_id = memcg->id;
-		row->whose.dying = memcg->dying;
 	}
 }
 

@@ -20,6 +20,7 @@
  * | hugePages   | /sys/kernel/mm/hugepages, PID/status       | hugePages                                   |
  * | memfd       | PID/fd                                     | shmem, hugePages                            |
  * | secretMemory| PID/fd                                     | pageCache                                   |
+ * | hugePageRemains: no row of this instrument; see kernel_pages.h                                          |
  * | vmalloc     | /proc/vmallocinfo, when asked for          | vmalloc                                     |
  *
  * Network namespaces that may not be entered: kmem_procnet.c.

@@ -11,7 +11,8 @@
 const char *const kmem_kind_names[KMEM_KINDS] = {
 	"packetRing", "tcp",	  "udp",       "unix",	 "perfBuffer",	 "bpfMap",
 	"bpfProgram", "ioUring",  "pipe",      "dmaBuf", "drm",		 "nvidia",
-	"rdma",	      "pagePool", "hugePages", "memfd",	 "secretMemory", "vmalloc",
+	"rdma",	      "pagePool", "hugePages", "memfd",	 "secretMemory", "hugePageRemains",
+	"vmalloc",
 };
 const char *const kmem_line_names[KMEM_LINES] = {
 	"residual",  "vmalloc", "percpu",    "slabUnreclaimable",

@@ -28,7 +28,8 @@ enum kmem_kind {
 	KMEM_HUGE_PAGES,
 	KMEM_MEMFD,
 	KMEM_SECRET_MEM,
-	KMEM_VMALLOC, /* by the function that allocated it */
+	KMEM_HUGE_REMAINS, /* what is left of huge pages of which processes gave a part back */
+	KMEM_VMALLOC,	   /* by the function that allocated it */
 	KMEM_KINDS
 };
 

@@ -72,6 +72,21 @@
 			     "pinned are slower.",                                             \
 	}
 
+#define HUGE_REMAINS(of)                                                                        \
+	{                                                                                       \
+		.reason = of, .id = "fewer-huge-pages",                                         \
+		.summary = "Parts of huge pages were given back and stay in use until the "     \
+			   "kernel splits them: let programs that do so have none, by their "   \
+			   "allocator's setting or the node's",                                 \
+		.command = "cat /sys/kernel/mm/transparent_hugepage/enabled; grep thp_ "        \
+			   "/proc/vmstat",                                                      \
+		.current = "{remains}: {owner}",                                                \
+		.proposed = "echo madvise >/sys/kernel/mm/transparent_hugepage/enabled",        \
+		.risk = "Medium",                                                               \
+		.trade_off = "Looking changes nothing. What was mapped before stays; programs " \
+			     "that gain from huge pages and do not ask for them get slower.",   \
+	}
+
 #define MODULE(of)                                                                             \
 	{                                                                                      \
 		.reason = of, .id = "restart-module",                                          \
@@ -107,9 +122,9 @@
 			     "gives back, while it watches.",                               \
 	}
 
-#define ALL(of)                                                                           \
-	PACKET_RING(of), SOCKETS(of), BPF(of), RECEIVE_RINGS(of), NVIDIA(of), MODULE(of), \
-		HOLDER(of), WATCH(of)
+#define ALL(of)                                                                                 \
+	PACKET_RING(of), SOCKETS(of), BPF(of), RECEIVE_RINGS(of), NVIDIA(of), HUGE_REMAINS(of), \
+		MODULE(of), HOLDER(of), WATCH(of)
 
 static const struct hint_rule rules[] = {
 	ALL("InvisibleMemory"),

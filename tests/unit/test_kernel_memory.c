@@ -192,12 +192,12 @@ static void charged_pages_are_told_once(void **state)
 	struct kernel_owners owners = kernel_owners_join(&now_rows, NULL);
 	struct kernel_pages_memcg memcgs[] = {
 		{.id = 77, .path = (char *)"/a", .bytes = 100 * MIB},
-		{.id = 78, .path = (char *)"/b", .bytes = 3 * MIB},
+		{.id = 78, .path = (char *)"/b", .bytes = 3 * MIB, .unmapped_bytes = 9 * MIB},
 		{.id = 79, .path = (char *)"/c", .bytes = MIB},
 	};
 	const struct kernel_pages_snapshot pages = {
 		.bytes = {[KERNEL_PAGES_PAGE_POOL] = 20 * MIB}, .memcgs = memcgs, .n_memcgs = 3};
-	size_t charged = 0;
+	size_t charged = 0, remains = 0;
 
 	(void)state;
 	for (size_t i = 0; i < 3; i++) {
@@ -212,13 +212,17 @@ static void charged_pages_are_told_once(void **state)
 		if (o->charged) {
 			charged++;
 			assert_true(o->row.bytes == (o->whose.cgroup_id == 77 ? 4 * MIB : 3 * MIB));
+		} else if (o->row.kind == KMEM_HUGE_REMAINS) {
+			remains++;
+			assert_true(o->row.bytes == 9 * MIB && o->whose.cgroup_id == 78);
 		} else if (o->row.kind == KMEM_PAGE_POOL && o->row.count == 0) {
 			assert_true(o->row.bytes == 16 * MIB);
 		}
 		assert_true(i == 0 || o->row.bytes <= owners.items[i - 1].row.bytes);
 	}
 	assert_int_equal(charged, 2);
-	assert_int_equal(owners.n, 7);
+	assert_int_equal(remains, 1);
+	assert_int_equal(owners.n, 8);
 	kernel_owners_done(&owners);
 }
 
@@ -317,6 +321,23 @@ static void what_nobody_owns_is_the_nodes(void **state)
 	assert_non_null(strstr(finding->message, "pagePool eth0 2Gi"));
 	assert_string_equal(finding->hints[0].id, "smaller-receive-rings");
 	assert_string_equal(finding->hints[0].command, "ethtool -g eth0; ethtool -l eth0");
+	free_fixture(f, &result);
+}
+
+static void remains_of_huge_pages_have_a_remedy(void **state)
+{
+	struct fixture *f = new_fixture();
+	struct check_result result = {0};
+	const struct finding *finding;
+
+	(void)state;
+	add(f, KMEM_HUGE_REMAINS, KMEM_IN_RESIDUAL, 9 * GIB)->row.pid = 0;
+	f->facts.residual = f->facts.residual_before = (int64_t)(12 * GIB);
+	kernel_memory_judge(&f->facts, &result);
+	finding = find(&result, "InvisibleMemory", NULL);
+	assert_non_null(finding);
+	assert_non_null(strstr(finding->message, "hugePageRemains 9Gi"));
+	assert_string_equal(finding->hints[0].id, "fewer-huge-pages");
 	free_fixture(f, &result);
 }
 
@@ -447,6 +468,7 @@ int main(void)
 		cmocka_unit_test(an_idle_node_has_no_finding),
 		cmocka_unit_test(a_container_with_a_ring_is_named),
 		cmocka_unit_test(what_nobody_owns_is_the_nodes),
+		cmocka_unit_test(remains_of_huge_pages_have_a_remedy),
 		cmocka_unit_test(a_leaking_module_is_named_by_its_stack),
 		cmocka_unit_test(growth_is_its_holders),
 		cmocka_unit_test(growth_without_a_trace_asks_to_watch),
