@@ -8,6 +8,7 @@
 #include "checks/cgroup_leak.h"
 #include "checks/check.h"
 #include "checks/kernel_memory.h"
+#include "checks/compaction_latency.h"
 #include "checks/memory_breakdown.h"
 #include "checks/page_cache.h"
 #include "checks/reclaim_latency.h"
@@ -20,9 +21,10 @@
 const char *const check_state_names[] = {"Complete", "Truncated", "Skipped", "Failed"};
 
 static const struct check *const checks[] = {
-	&check_memory_breakdown, &check_page_cache,	   &check_shared_memory,
-	&check_cgroup_leak,	 &check_slab_cache,	   &check_kernel_memory,
-	&check_reclaim_latency,	 &check_run_queue_latency, &check_scheduling_stall,
+	&check_memory_breakdown, &check_page_cache,	    &check_shared_memory,
+	&check_cgroup_leak,	 &check_slab_cache,	    &check_kernel_memory,
+	&check_reclaim_latency,	 &check_compaction_latency, &check_run_queue_latency,
+	&check_scheduling_stall,
 };
 
 const struct check *check_find(enum check_type type)

@@ -58,6 +58,12 @@ static const struct column outlier_columns[] = {
 	{"CONTAINER OR CGROUP", NULL, COLUMN_OWNER, 0},
 };
 
+static const struct column order_columns[] = {
+	{"ORDER", "order", COLUMN_NUMBER, 5},	    {"COUNT", "count", COLUMN_NUMBER, 8},
+	{"WAITED", "sumMicros", COLUMN_MICROS, 7},  {"P99", "p99Micros", COLUMN_MICROS, 7},
+	{"LONGEST", "maxMicros", COLUMN_MICROS, 7},
+};
+
 static const struct column wait_columns[] = {
 	{"COUNT", "count", COLUMN_NUMBER, 8},		{"WAITED", "sumMicros", COLUMN_MICROS, 7},
 	{"P99", "p99Micros", COLUMN_MICROS, 7},		{"LONGEST", "maxMicros", COLUMN_MICROS, 7},
@@ -160,6 +166,8 @@ const struct table tables[] = {
 	 ARRAY_SIZE(outlier_columns)},
 	{"CompactionLatency", "compactionLatency.node.causes", "Compaction by cause", cause_columns,
 	 ARRAY_SIZE(cause_columns)},
+	{"CompactionLatency", "compactionLatency.orders", "Waits for compaction by order",
+	 order_columns, ARRAY_SIZE(order_columns)},
 	{"CompactionLatency", "compactionLatency.containers", "Who waited for compaction",
 	 wait_columns, ARRAY_SIZE(wait_columns)},
 	{"SlabCache", "slabCache.caches", "Largest slab caches", slab_columns,
