@@ -96,6 +96,20 @@ static bool stands_before(const cJSON *a, const cJSON *b)
 	return tree_int_or(a, "bytes", 0) > tree_int_or(b, "bytes", 0);
 }
 
+/* What the CRD of the diagnosis has of a subject: one field more, from a newer agent, and the server refuses the whole status. */
+static void add_subject(const cJSON *subject, cJSON *item)
+{
+	static const char *const fields[] = {"namespace", "pod",    "container", "controller",
+					     "podUID",	  "cgroup", "node"};
+	cJSON *copy;
+
+	if (!cJSON_IsObject(subject))
+		return;
+	copy = tree_add_object(item, "subject");
+	for (size_t i = 0; i < ARRAY_SIZE(fields); i++)
+		tree_add_str(copy, fields[i], tree_str(subject, fields[i]));
+}
+
 static cJSON *short_finding(const cJSON *finding, const cJSON *report)
 {
 	const cJSON *hint = cJSON_GetArrayItem(tree_get(finding, "hints"), 0);
@@ -104,9 +118,7 @@ static cJSON *short_finding(const cJSON *finding, const cJSON *report)
 	tree_add_str(item, "id", tree_str(finding, "id"));
 	tree_add_str(item, "severity", tree_str(finding, "severity"));
 	tree_add_str(item, "node", tree_str(report, "nodeName"));
-	if (tree_get(finding, "subject"))
-		cJSON_AddItemToObject(item, "subject",
-				      cJSON_Duplicate(tree_get(finding, "subject"), true));
+	add_subject(tree_get(finding, "subject"), item);
 	tree_add_text(item, "message", tree_str_or_empty(finding, "message"), 512);
 	if (hint) {
 		_cleanup_free_ char *text = xasprintf("%s: %s", tree_str_or_empty(hint, "summary"),

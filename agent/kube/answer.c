@@ -102,13 +102,15 @@ void kube_answer_make(struct kube_answer *answer, long status, const char *type,
 
 	memset(answer, 0, sizeof(*answer));
 	answer->response = (struct kube_response){.status = status, .error = "", .reason = ""};
-	if (body->over)
+	if (body->over) {
 		kube_answer_fail(answer, "HTTP %ld with a body of more than %zu bytes", status,
 				 body->buf.max);
-	else if (status >= 200 && status < 300)
+		answer->response.too_large = true;
+	} else if (status >= 200 && status < 300) {
 		read_success(answer, type, text, body->buf.len);
-	else
+	} else {
 		read_failure(answer, type, text, body->buf.len);
+	}
 }
 
 void kube_answer_read(struct kube_answer *answer, CURL *easy, CURLcode result,

@@ -31,9 +31,10 @@ struct kube_response {
 		*error; /* "" on 2xx; else the reason in one line: Status.message, or curl's text */
 	const char *reason; /* metav1.Status reason such as "NotFound"; "" when there is none */
 	uint64_t retry_after_ms; /* Retry-After; 0: none */
+	bool too_large; /* there was an answer, of more than max_response bytes; status is 0 */
 };
 
-/* Whether the same request can succeed later: no answer, 403 (see retry.c), 429, 5xx other than what an unknown field makes. */
+/* Whether the same request can succeed later: no answer (not one that was too large), 403 (see retry.c), 429, 5xx other than what an unknown field makes. */
 bool kube_retryable(const struct kube_response *response);
 
 struct kube_request_opts {

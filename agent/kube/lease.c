@@ -152,12 +152,14 @@ static void on_taken(void *arg, const struct kube_response *response)
 		lease->failures = 0;
 		loop_timer_arm(lease->expiry, kube_timing.lease_renew_ms);
 		tell(lease);
-	} else if (response->status == 409 || response->status == 404) {
-		/* Somebody else wrote it, or deleted it: what was seen is old. */
+		return;
+	}
+	if (response->status != 409)
+		failed(lease, "cannot be written", response);
+	/* Somebody else wrote it, or deleted it: what was seen is old. */
+	if (response->status == 409 || response->status == 404) {
 		cJSON_Delete(lease->seen);
 		lease->seen = NULL;
-	} else {
-		failed(lease, "cannot be written", response);
 	}
 }
 

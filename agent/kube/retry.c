@@ -91,6 +91,7 @@ bool kube_retryable(const struct kube_response *response)
 {
 	switch (response->status) {
 	case 0:
+		return !response->too_large;
 	/*
 	 * 403: for up to a second after its start the API server denies what its RBAC allows, since its own caches are empty
 	 * (seen for 0.2 s in one of three restarts of 1.36). A real denial is asked again until the caller's deadline.

@@ -228,20 +228,39 @@ def test_events(bench):
     assert "RunCompleted" in shown and "memdiag.io/controller" in shown, shown[-600:]
 
 
+def forged_report(diagnosis, uid, node, run, numbers, **more):
+    summary = json.dumps({"verdict": "OK", **numbers})
+    return json.dumps({
+        "apiVersion": "memdiag.io/v1alpha1", "kind": "MemoryDiagnosisReport",
+        "metadata": {"name": f"{diagnosis}.{node}", "annotations": {"memdiag.io/summary": summary},
+                     "labels": {"memdiag.io/diagnosis": diagnosis, "memdiag.io/run": run},
+                     "ownerReferences": [{"apiVersion": "memdiag.io/v1alpha1", "kind": "MemoryDiagnosis",
+                                          "name": diagnosis, "uid": uid}]},
+        "diagnosis": diagnosis, "nodeName": node, "verdict": "OK", "summary": {}, "run": {"id": run}, "checks": [], **more})
+
+
+def test_report_of_a_megabyte(bench):
+    """Nothing an agent writes; its findings are not read, the run ends all the same, and says so."""
+    apply(bench, "huge", ALONE)
+    run_reaches(bench, "huge", "Running")
+    hint = {"id": "h", "summary": "s" * 256, "command": "c" * 1024, "manifest": "m" * 2048, "tradeOff": "t" * 512}
+    finding = {"check": "PageCache", "severity": "Critical", "reason": "PageCacheHigh", "message": "m" * 512,
+               "hints": [hint] * 4}
+    bench.apply(forged_report("huge", bench.get("memorydiagnosis", "huge")["metadata"]["uid"], "op-none", "g-1",
+                              {"critical": 50}, findings=[{"id": f"f{n}", **finding} for n in range(50)]))
+    wait_for(bench, "huge", "Complete", 20)
+    status = status_of(bench, "huge")
+    assert status["summary"]["critical"] == 50 and not status.get("topFindings"), status
+    assert "findings of 1 reports could not be read" in condition_of(status, "Complete")["message"], status["conditions"]
+
+
 def test_reports_that_count_for_nothing(bench):
     """Of a node that is not targeted, of another run; a summary that says what cannot be."""
     apply(bench, "strict", {**ALONE, "window": "1s", "activeDeadlineSeconds": 10})
     uid = bench.get("memorydiagnosis", "strict")["metadata"]["uid"]
     for node, run, numbers in [("op-a", "g-1", {"critical": 7}), ("op-none", "g-0", {"critical": 7}),
                                ("op-b", "g-1", {"critical": -1, "warning": 10 ** 15, "nodeName": "op-none"})]:
-        bench.apply({"apiVersion": "memdiag.io/v1alpha1", "kind": "MemoryDiagnosisReport",
-                     "metadata": {"name": f"strict.{node}",
-                                  "labels": {"memdiag.io/diagnosis": "strict", "memdiag.io/run": run},
-                                  "annotations": {"memdiag.io/summary": json.dumps({"verdict": "OK", **numbers})},
-                                  "ownerReferences": [{"apiVersion": "memdiag.io/v1alpha1", "kind": "MemoryDiagnosis",
-                                                       "name": "strict", "uid": uid}]},
-                     "diagnosis": "strict", "nodeName": node, "verdict": "OK", "summary": {},
-                     "run": {"id": run}, "checks": []})
+        bench.apply(forged_report("strict", uid, node, run, numbers))
     status = run_reaches(bench, "strict", "Failed", 30)
     assert status["summary"]["reported"] == 0 and status["summary"]["critical"] == 0, status["summary"]
     assert status["summary"]["ignored"] == 2, status["summary"]
@@ -384,6 +403,7 @@ TESTS = [
     test_forbid_and_replace,
     test_events,
     test_reports_that_count_for_nothing,
+    test_report_of_a_megabyte,
     test_leader_ends,
     test_leader_killed_in_the_midst_of_a_run,
     test_leader_that_slept,

@@ -123,6 +123,7 @@ static void test_body_ceiling(void **state)
 	http_rig_run_answers(2);
 	assert_int_equal(rig.seen.status, 0);
 	assert_non_null(strstr(rig.seen.error, "more than 17 bytes"));
+	assert_false(rig.seen.retryable); /* it would be as large again */
 }
 
 static void test_no_answer(void **state)

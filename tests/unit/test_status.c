@@ -290,7 +290,8 @@ static void worst_reports_and_findings_first(void **state)
 		"{\"id\":\"w\",\"severity\":\"Warning\",\"bytes\":9,\"message\":\"m\"},"
 		"{\"id\":\"c1\",\"severity\":\"Critical\",\"bytes\":1,\"message\":\"m\",\"hints\":"
 		"[{\"summary\":\"do\",\"command\":\"it\"}]},"
-		"{\"id\":\"c2\",\"severity\":\"Critical\",\"bytes\":2,\"message\":\"m\"}]}";
+		"{\"id\":\"c2\",\"severity\":\"Critical\",\"bytes\":2,\"message\":\"m\","
+		"\"subject\":{\"controller\":\"CronJob/x\",\"ofANewerAgent\":1}}]}";
 	_cleanup_tree_ cJSON *body = cJSON_Parse(text), *list = cJSON_CreateArray();
 	struct report_summary all[30];
 	const struct report_summary *in_reports[30], *picked[STATUS_MAX_TOP_FINDINGS];
@@ -310,6 +311,10 @@ static void worst_reports_and_findings_first(void **state)
 		status_merge_findings(list, body);
 	assert_int_equal(cJSON_GetArraySize(list), STATUS_MAX_TOP_FINDINGS);
 	assert_string_equal(tree_str(cJSON_GetArrayItem(list, 0), "id"), "c2");
+	/* What the CRD does not know would have the server refuse the status. */
+	assert_string_equal(tree_str(cJSON_GetArrayItem(list, 0), "subject.controller"),
+			    "CronJob/x");
+	assert_int_equal(cJSON_GetArraySize(tree_get(cJSON_GetArrayItem(list, 0), "subject")), 1);
 	assert_string_equal(tree_str(cJSON_GetArrayItem(list, 10), "id"), "c1");
 	assert_string_equal(tree_str(cJSON_GetArrayItem(list, 10), "hint"), "do: it");
 	assert_string_equal(tree_str(cJSON_GetArrayItem(list, 10), "report"), "x.n");
