@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Requests wait in one queue for one connection, which is kept alive. One that waited a second gets a connection of its own
- * (up to LANES_MAX, closed after use): a stuck request must not cost a Lease its renewal.
+ * (up to LANES_MAX, closed after use): a stuck request must not hold all others up. What is urgent waits for nothing: no number
+ * of stuck requests costs a Lease its renewal.
  */
 #include "kube/client.h"
 
@@ -16,6 +17,7 @@
 
 enum {
 	LANES_MAX = 4,
+	LANES_URGENT = 2, /* more, for what is urgent */
 	QUEUE_MAX = 1024, /* requests; beyond they fail at once */
 	DEFAULT_MAX_RESPONSE = 8 << 20,
 	DEFAULT_TIMEOUT_MS = 30 * 1000,
@@ -270,7 +272,9 @@ static uint64_t head_wait_ms(const struct kube_client *client)
 {
 	uint64_t now_ns = clock_mono_ns(), waited_ms;
 
-	if (client->paused_until_ns > now_ns && !client->queue->urgent)
+	if (client->queue->urgent)
+		return 0;
+	if (client->paused_until_ns > now_ns)
 		return (client->paused_until_ns - now_ns) / NSEC_PER_MSEC + 1;
 	if (client->in_flight == 0)
 		return 0;
@@ -302,7 +306,8 @@ static void pump(void *arg)
 		refuse_last(client);
 		return;
 	}
-	while ((request = client->queue) && client->in_flight < LANES_MAX) {
+	while ((request = client->queue) &&
+	       client->in_flight < LANES_MAX + (request->urgent ? LANES_URGENT : 0)) {
 		uint64_t wait_ms = head_wait_ms(client);
 
 		if (wait_ms > 0) {

@@ -46,7 +46,7 @@ struct kube_request_opts {
 	const char *body;	  /* copied; NULL: none */
 	size_t max_response;	  /* bytes; 0: 8 MiB */
 	uint64_t timeout_ms;	  /* 0: 30 s */
-	bool urgent; /* goes before the others, also while the API server has asked for a pause */
+	bool urgent; /* goes at once, over a connection of its own if need be, also while the API server has asked for a pause */
 };
 
 typedef void (*kube_response_fn)(void *arg, const struct kube_response *response);

@@ -73,6 +73,28 @@ static void test_pause(void **state)
 	http_rig_asked(2, "GET /y ");
 }
 
+/* Nor do requests that hang, however many. */
+static void test_urgent_passes_what_hangs(void **state)
+{
+	const struct kube_request_opts urgent = {
+		.method = "GET", .path = "/urgent", .urgent = true};
+
+	(void)state;
+	kube_timing.queue_ms = 10;
+	http_rig_connect();
+	for (int i = 0; i < 4; i++)
+		http_say(rig.server, HTTP_HANG, "%s", "");
+	for (int i = 0; i < 8; i++)
+		http_rig_get("/stuck");
+	http_rig_run_asked(4);
+	http_say_json(rig.server, "200 OK", "{}");
+	(void)kube_request(rig.client, &urgent, http_rig_on_answer, NULL);
+	http_rig_run_answers(1);
+	assert_int_equal(rig.seen.status, 200);
+	http_rig_asked(4, "GET /urgent ");
+	assert_int_equal(http_requests(rig.server), 5);
+}
+
 static void test_broken_answers(void **state)
 {
 	static const struct {
@@ -223,15 +245,11 @@ static void test_missing_token(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		http_rig_test(test_status_404),
-		http_rig_test(test_throttled),
-		http_rig_test(test_pause),
-		http_rig_test(test_broken_answers),
-		http_rig_test(test_body_ceiling),
-		http_rig_test(test_no_answer),
-		http_rig_test(test_refused_connection),
-		http_rig_test(test_token_file),
-		http_rig_test(test_missing_token),
+		http_rig_test(test_status_404),	    http_rig_test(test_throttled),
+		http_rig_test(test_pause),	    http_rig_test(test_urgent_passes_what_hangs),
+		http_rig_test(test_broken_answers), http_rig_test(test_body_ceiling),
+		http_rig_test(test_no_answer),	    http_rig_test(test_refused_connection),
+		http_rig_test(test_token_file),	    http_rig_test(test_missing_token),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
