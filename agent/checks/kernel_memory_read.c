@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reading what judging kernel memory needs: before and after the window. */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -12,6 +13,8 @@
 #include "instruments/meminfo.h"
 
 struct capture {
+	struct alloc_trace *trace; /* NULL: could not be attached */
+	struct err trace_err;
 	struct kmem_snapshot *before;
 	struct allocinfo *sites_before;
 	int64_t residual_before;
@@ -24,6 +27,7 @@ static void stop(void *self)
 
 	if (!capture)
 		return;
+	alloc_trace_cancel(capture->trace);
 	kmem_snapshot_free(capture->before);
 	allocinfo_free(capture->sites_before);
 	free(capture);
@@ -40,10 +44,14 @@ static int read_now(const struct check_env *env, bool vmalloc, struct meminfo *i
 
 static int start(const struct check_env *env, void **ret_self, struct err *err)
 {
+	const struct alloc_trace_opts opts = {.max_rows = env->spec->top};
 	struct capture *capture = xcalloc(1, sizeof(*capture));
 	struct meminfo info;
 	int r;
 
+	/* First what takes memory itself. Without it growth has owners, but no stacks. */
+	if (alloc_trace_start(&env->host->proc, &opts, &capture->trace, &capture->trace_err) < 0)
+		capture->trace = NULL;
 	r = read_now(env, false, &info, &capture->before, err);
 	if (r < 0) {
 		stop(capture);
@@ -142,8 +150,29 @@ struct reading {
 	struct kernel_pages_snapshot *pages;
 	struct allocinfo *allocinfo;
 	struct kernel_sites sites;
+	struct alloc_trace_snapshot *trace;
 	struct kmem_missing missing;
 };
+
+static void read_trace(struct capture *capture, struct reading *reading)
+{
+	struct err err = capture->trace_err;
+
+	if (capture->trace) {
+		int r = alloc_trace_stop(take_ptr(capture->trace), &reading->trace, &err);
+
+		if (r == 0 && reading->trace->symbols_missing[0])
+			kmem_missing_add(&reading->missing, "names of functions: %s",
+					 reading->trace->symbols_missing);
+		if (r == 0 && reading->trace->live_dropped > 0)
+			kmem_missing_add(&reading->missing,
+					 "stacks of %" PRIu64 " allocations beyond the ceiling",
+					 reading->trace->live_dropped);
+		if (r == 0)
+			return;
+	}
+	kmem_missing_add(&reading->missing, "stacks of allocations: %s", err.msg);
+}
 
 static void read_pages(const struct check_env *env, struct reading *reading)
 {
@@ -190,6 +219,7 @@ static int finish(const struct check_env *env, void *self, struct check_result *
 	(void)sources_pods(env->sources, &pods, NULL);
 	reading.owners = kernel_owners_join(&reading.now->owners, &capture->before->owners);
 	read_whose(env, pods, &reading.owners);
+	read_trace(capture, &reading);
 	read_pages(env, &reading);
 	if (reading.pages)
 		kernel_owners_add_pages(&reading.owners, reading.pages);
@@ -202,11 +232,13 @@ static int finish(const struct check_env *env, void *self, struct check_result *
 	facts.residual_before = capture->residual_before;
 	facts.owners = &reading.owners;
 	facts.pages = reading.pages;
+	facts.trace = reading.trace;
 	facts.missing = &reading.missing;
 	kernel_memory_judge(&facts, result);
 	kernel_owners_done(&reading.owners);
 	kernel_pages_snapshot_free(reading.pages);
 	allocinfo_free(reading.allocinfo);
+	alloc_trace_snapshot_free(reading.trace);
 	kmem_snapshot_free(reading.now);
 	return 0;
 }
