@@ -238,6 +238,90 @@ static void slab_cache_names_the_directory(void **state)
 	assert_non_null(strstr(out.data, "echo 2 > /proc/sys/vm/drop_caches"));
 }
 
+/* In a process of its own, two seconds from now: names that do not exist on a disk, and files of a tmpfs. */
+static pid_t grow_later(const char *disk, const char *tmpfs)
+{
+	pid_t pid = fork();
+	char path[256];
+
+	if (pid != 0)
+		return pid;
+	(void)sleep(2);
+	for (int i = 0; i < 40000; i++) {
+		(void)snprintf(path, sizeof(path), "%s/missing-%d", disk, i);
+		(void)access(path, F_OK);
+	}
+	for (int i = 0; i < 8000; i++) {
+		(void)snprintf(path, sizeof(path), "%s/file-%d", tmpfs, i);
+		if (mknod(path, S_IFREG | 0600, 0) < 0)
+			_exit(1);
+	}
+	_exit(0);
+}
+
+static const cJSON *finding_of(const cJSON *report, const char *reason)
+{
+	const cJSON *finding;
+
+	cJSON_ArrayForEach (finding, tree_get(report, "findings")) {
+		if (strcmp(tree_str_or_empty(finding, "reason"), reason) == 0)
+			return finding;
+	}
+	return NULL;
+}
+
+/* By how much a cache grew in the window. */
+static int64_t grown(const cJSON *report, const char *cache)
+{
+	const cJSON *check = cJSON_GetArrayItem(tree_get(report, "checks"), 0), *row;
+
+	cJSON_ArrayForEach (row, tree_get(check, "slabCache.caches")) {
+		if (strcmp(tree_str_or_empty(row, "name"), cache) == 0)
+			return tree_int_or(row, "grownBytes", 0);
+	}
+	return 0;
+}
+
+/* What grows while the run observes: names can be reclaimed, a tmpfs's inodes cannot. */
+static void growth_within_the_window_is_found(void **state)
+{
+	static const char spec[] =
+		"apiVersion: memdiag.io/v1alpha1\nkind: MemoryDiagnosis\nspec:\n"
+		"  window: 6s\n  checks: [{type: SlabCache}]\n  thresholds:\n"
+		"  - {reason: SlabGrowth, warning: 2Mi, critical: 1Gi}\n"
+		"  - {reason: SlabUnreclaimableGrowth, warning: 2Mi, critical: 1Gi}\n";
+	char disk[] = "/var/tmp/memdiag-cli-XXXXXX", tmpfs[] = "/dev/shm/memdiag-cli-XXXXXX";
+	_cleanup_free_ char *command = xasprintf("run -f %s/growth --top 50 -o json", dir);
+	_cleanup_free_ char *clean = NULL;
+	_cleanup_buf_ struct buf out = BUF_INIT(16 << 20);
+	_cleanup_tree_ cJSON *report = NULL;
+	const cJSON *names, *inodes;
+	int status, r;
+	pid_t pid;
+
+	(void)state;
+	assert_non_null(mkdtemp(disk));
+	assert_non_null(mkdtemp(tmpfs));
+	clean = xasprintf("rm -rf %s %s", disk, tmpfs);
+	write_file("growth", spec, sizeof(spec) - 1);
+	pid = grow_later(disk, tmpfs);
+	r = run(command, false, &out);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(system(clean), 0);
+	assert_int_equal(status, 0);
+	assert_int_equal(r, 0);
+	assert_int_equal(tree_parse_json(out.data, out.len, &report, NULL), 0);
+	names = finding_of(report, "SlabGrowth");
+	inodes = finding_of(report, "SlabUnreclaimableGrowth");
+	assert_non_null(names);
+	assert_non_null(inodes);
+	/* 40,000 of 192 bytes, and 8,000 of some 700; objects that were free before are used first. */
+	assert_true(tree_int_or(names, "bytes", 0) >= 4 << 20);
+	assert_true(tree_int_or(inodes, "bytes", 0) >= 4 << 20);
+	assert_true(grown(report, "dentry") >= 4 << 20);
+	assert_true(grown(report, "shmem_inode_cache") >= 4 << 20);
+}
+
 /* Without privileges nothing is tried, and the report says what is missing. */
 static void missing_privileges_are_named(void **state)
 {
@@ -282,6 +366,7 @@ int main(void)
 		cmocka_unit_test(yaml_says_what_json_says),
 		cmocka_unit_test(exit_codes),
 		cmocka_unit_test(slab_cache_names_the_directory),
+		cmocka_unit_test(growth_within_the_window_is_found),
 		cmocka_unit_test(missing_privileges_are_named),
 	};
 
