@@ -128,6 +128,7 @@ def run_all(suites, bench):
         finally:
             getattr(module, "teardown", lambda _bench: None)(bench)
             bench.stop_all()
+            bench.daemons.clear() # the next module has its own
     return passed, failed
 
 
