@@ -11,7 +11,7 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-const volatile __u64 tick_function; /* of the tick's timer; 0: on_clock looks instead */
+const volatile __u64 tick_function; /* of the timer that is the tick */
 const volatile __u64 user_entry;    /* the function by which the tick interrupts user space */
 const volatile __u64 no_sched_ns = 10000000; /* from here on it is a stall */
 const volatile __u64 irq_off_ns = 5000000;

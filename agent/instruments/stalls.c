@@ -61,8 +61,9 @@ static void find_functions(const struct root *proc, uint64_t *tick, uint64_t *us
 	ksyms_free(symbols);
 }
 
-static int load(const struct root *proc, const struct stalls_opts *opts, struct stalls_bpf **ret,
-		struct err *err)
+/* The programs for one way of looking; -ENOENT: the tick's function is not to be found. */
+static int load(const struct root *proc, const struct stalls_opts *opts, bool by_clock,
+		struct stalls_bpf **ret, struct err *err)
 {
 	BPF_OPEN_OPTS(open_opts);
 	uint64_t tick = 0, user_entry = 0;
@@ -71,14 +72,18 @@ static int load(const struct root *proc, const struct stalls_opts *opts, struct 
 	int r;
 
 	find_functions(proc, &tick, &user_entry);
+	if (!by_clock && !tick)
+		return err_say(err, ENOENT, "the kernel does not show the function of its tick");
 	told = bpf_load_begin();
 	skel = stalls_bpf__open_opts(&open_opts);
 	r = skel ? 0 : -errno;
 	if (r == 0) {
-		skel->rodata->tick_function = opts->by_clock ? 0 : tick;
+		skel->rodata->tick_function = tick;
 		skel->rodata->user_entry = user_entry;
 		if (opts->no_sched_ns)
 			skel->rodata->no_sched_ns = opts->no_sched_ns;
+		(void)bpf_program__set_autoload(
+			by_clock ? skel->progs.on_tick : skel->progs.on_clock, false);
 		r = stalls_bpf__load(skel);
 	}
 	r = bpf_load_end(&told, r, what, err);
@@ -183,23 +188,17 @@ static int attach_clocks(struct stalls *stalls, struct err *err)
 		       : err_set(err, error ? error : ENODEV, "cannot use perf's clock event");
 }
 
-static int attach_look(struct stalls *stalls, struct err *err)
+/* Fails when no tick comes by: a busy CPU has one every 10 ms at least, and this one is. */
+static int attach_tick(struct stalls *stalls, struct err *err)
 {
 	struct stalls_bpf *skel = stalls->skel;
+	uint64_t end_ns = clock_mono_ns() + 25 * NSEC_PER_MSEC;
+	int r = attach(skel->progs.on_tick, &skel->links.on_tick, err);
 
-	if (skel->rodata->tick_function &&
-	    attach(skel->progs.on_tick, &skel->links.on_tick, NULL) == 0) {
-		/* A tick on each busy CPU every 10 ms at least: this one's comes now. */
-		uint64_t end_ns = clock_mono_ns() + 25 * NSEC_PER_MSEC;
-
-		while (skel->bss->counters.ticks == 0 && clock_mono_ns() < end_ns)
-			;
-		if (skel->bss->counters.ticks > 0)
-			return 0;
-		bpf_link__destroy(skel->links.on_tick);
-		skel->links.on_tick = NULL;
-	}
-	return attach_clocks(stalls, err);
+	while (r == 0 && skel->bss->counters.ticks == 0)
+		if (clock_mono_ns() > end_ns)
+			return err_say(err, ENODEV, "the tick is no high resolution timer");
+	return r;
 }
 
 static int keep(void *arg, void *data, size_t size)
@@ -212,27 +211,36 @@ static int keep(void *arg, void *data, size_t size)
 	return 0;
 }
 
-int stalls_open(const struct root *proc, const struct stalls_opts *opts, struct stalls **ret,
-		struct err *err)
+static int open_as(const struct root *proc, const struct stalls_opts *opts, bool by_clock,
+		   struct stalls **ret, struct err *err)
 {
 	struct stalls *stalls = xcalloc(1, sizeof(*stalls));
 	int r;
 
 	(void)pthread_mutex_init(&stalls->lock, NULL);
-	r = load(proc, opts, &stalls->skel, err);
+	r = load(proc, opts, by_clock, &stalls->skel, err);
 	r = r < 0 ? r : find_flag(stalls->skel, err);
 	if (r == 0) {
 		stalls->ring =
 			ring_buffer__new(bpf_map__fd(stalls->skel->maps.ring), keep, stalls, NULL);
 		r = stalls->ring ? 0 : err_set(err, errno, "cannot map the ring of %s", what);
 	}
-	r = r < 0 ? r : attach_look(stalls, err);
-	if (r < 0) {
+	if (r == 0)
+		r = by_clock ? attach_clocks(stalls, err) : attach_tick(stalls, err);
+	if (r < 0)
 		stalls_close(stalls);
-		return r;
-	}
-	*ret = stalls;
-	return 0;
+	else
+		*ret = stalls;
+	return r;
+}
+
+int stalls_open(const struct root *proc, const struct stalls_opts *opts, struct stalls **ret,
+		struct err *err)
+{
+	int r = opts->by_clock ? -ENOENT : open_as(proc, opts, false, ret, err);
+
+	/* What is no matter of the tick is none of the clock either. */
+	return r == 0 || r == -EOPNOTSUPP || r == -EPERM ? r : open_as(proc, opts, true, ret, err);
 }
 
 void stalls_close(struct stalls *stalls)

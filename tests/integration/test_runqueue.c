@@ -3,8 +3,10 @@
  * The run queue's waits against a second observer that takes time stamps at wake-ups, against /proc/schedstat where there is
  * one, and against cpu.stat; with planted holders of the CPU. Needs root.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -116,6 +118,29 @@ static void short_lives(void *arg)
 	}
 }
 
+static void *spin_thread(void *arg)
+{
+	uint64_t end_ns = clock_mono_ns() + 2000 * NSEC_PER_MSEC;
+
+	(void)arg;
+	while (clock_mono_ns() < end_ns)
+		;
+	return NULL;
+}
+
+/* A process whose threads do the work. */
+static void many_threads(void *arg)
+{
+	pthread_t threads[4];
+
+	(void)arg;
+	for (size_t i = 0; i < 4; i++)
+		if (pthread_create(&threads[i], NULL, spin_thread, NULL) != 0)
+			_exit(1);
+	for (size_t i = 0; i < 4; i++)
+		(void)pthread_join(threads[i], NULL);
+}
+
 /* Hogs that are moved about, some that sleep, a ping-pong, short lives; in the caller's cgroup. Waits for the word to go. */
 static void mixed_load(void *arg)
 {
@@ -137,6 +162,7 @@ static void mixed_load(void *arg)
 	loads[n++] = cpu_load_start(&sleeper);
 	loads[n++] = cpu_load_run(&pinned, pingpong, &times);
 	loads[n++] = cpu_load_run(&pinned, short_lives, NULL);
+	loads[n++] = cpu_load_run(&hog, many_threads, NULL);
 	for (size_t i = 0; i < n; i++)
 		if (cpu_load_wait(loads[i]) != 0)
 			_exit(2);
@@ -455,6 +481,58 @@ static void test_only_grows(void **state)
 	runqueue_close(rq);
 }
 
+static unsigned int init_threads(void)
+{
+	DIR *dir = opendir("/proc/1/task");
+	unsigned int n = 0;
+
+	while (dir && readdir(dir))
+		n++;
+	if (dir)
+		(void)closedir(dir);
+	return n;
+}
+
+static void *sleep_thread(void *arg)
+{
+	char c;
+
+	(void)!read(*(int *)arg, &c, 1);
+	return NULL;
+}
+
+/* Also threads that were there before, of every process. */
+static void test_sees_every_thread(void **state)
+{
+	const struct runqueue_opts opts = {0};
+	unsigned int running, all = 0;
+	_cleanup_fclose_ FILE *f = NULL;
+	pthread_t threads[50];
+	struct runqueue_snapshot *s;
+	struct runqueue *rq;
+	int gate[2];
+
+	(void)state;
+	assert_int_equal(pipe2(gate, O_CLOEXEC), 0);
+	for (size_t i = 0; i < 50; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, sleep_thread, &gate[0]), 0);
+	rq = open_it(&opts);
+	s = read_it(rq);
+	f = fopen("/proc/loadavg", "re");
+	assert_non_null(f);
+	assert_int_equal(fscanf(f, "%*f %*f %*f %u/%u", &running, &all), 2);
+	print_message("  %llu tasks seen, %u by /proc/loadavg\n", (unsigned long long)s->tasks,
+		      all);
+	/* Others come and go meanwhile; a sandbox may hide its own init from BPF, threads and all. */
+	assert_true(s->tasks + 10 + init_threads() >= all && s->tasks <= all + 10);
+	runqueue_snapshot_free(s);
+	runqueue_close(rq);
+	close(gate[1]);
+	for (size_t i = 0; i < 50; i++)
+		(void)pthread_join(threads[i], NULL);
+	close(gate[0]);
+}
+
 static void hold_open(void *arg)
 {
 	const struct runqueue_opts opts = {0};
@@ -500,7 +578,7 @@ static int clean(void **state)
 	return 0;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(test_same_as_time_stamps, clean),
@@ -508,6 +586,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_names_the_holder, clean),
 		cmocka_unit_test_teardown(test_throttling_is_apart, clean),
 		cmocka_unit_test_teardown(test_only_grows, clean),
+		cmocka_unit_test_teardown(test_sees_every_thread, clean),
 		cmocka_unit_test_teardown(test_leaves_nothing, clean),
 	};
 
@@ -515,6 +594,8 @@ int main(void)
 		tolerance_percent = 6;
 		tolerance_slow_percent = 20;
 	}
+	if (argc > 1) /* a test's name, with * */
+		cmocka_set_test_filter(argv[1]);
 	last_cpu = (int)sysconf(_SC_NPROCESSORS_ONLN) - 1;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

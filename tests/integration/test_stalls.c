@@ -298,7 +298,7 @@ static int clean(void **state)
 	return 0;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(test_finds_a_planted_stall, clean),
@@ -310,6 +310,8 @@ int main(void)
 	int failed;
 
 	emulated = getenv("MEMDIAG_TEST_EMULATED") != NULL;
+	if (argc > 1) /* a test's name, with * */
+		cmocka_set_test_filter(argv[1]);
 	last_cpu = (int)sysconf(_SC_NPROCESSORS_ONLN) - 1;
 	if (root_open(&proc, "/proc", &err) < 0) {
 		(void)fprintf(stderr, "%s\n", err.msg);
