@@ -20,10 +20,7 @@
 #include "instruments/bpf_run.h"
 #include "instruments/pages_internal.h"
 
-/* One call grows while it is far below the millisecond it may take, and shrinks where struct page is slow to read. */
-#define CALL_SHORT_NS (150ULL * 1000)
-#define CALL_LONG_NS  (400ULL * 1000)
-#define CHUNKS_FIRST  8
+#define CHUNKS_FIRST 8
 
 /* Shared with the BPF programs under its own names; see bpf/page_class.h. */
 _Static_assert((int)KERNEL_PAGES_N == (int)PAGE_CLASSES &&
@@ -172,10 +169,7 @@ static int scan_range(struct work *w, const struct pages_range *range, struct er
 		if (scan->next == before && scan->n_runs == 0)
 			return err_say(err, EIO, "the scan of kernel pages does not advance");
 		w->s->pfns += (scan->next < scan->end ? scan->next : scan->end) - before;
-		if ((uint64_t)ns > CALL_LONG_NS && scan->chunks > 1)
-			scan->chunks /= 2;
-		else if ((uint64_t)ns < CALL_SHORT_NS && scan->chunks < KERNEL_PAGES_CHUNKS_MAX)
-			scan->chunks *= 2;
+		scan->chunks = bpf_pace(scan->chunks, ns, 1, KERNEL_PAGES_CHUNKS_MAX);
 		if (scan->n_runs >= KERNEL_PAGES_RUNS / 2)
 			drain(w);
 		if (w->opts->cpu_budget_ns &&

@@ -17,9 +17,9 @@
 #include "base/root.h"
 
 /*
- * Every page is of exactly one class. What only a page of meminfo says, and not the page itself: vmalloc memory (kernel stacks
- * are of it) and per-CPU data carry no mark and are among ACCOUNTED, COMPOUND, PLAIN and TAIL. So, up to what changes meanwhile,
- * these four - VmallocUsed - Percpu == the breakdown's residual.
+ * Every page is of exactly one class. What only a line of meminfo says, and not the page itself: vmalloc memory (kernel stacks are
+ * of it) and per-CPU data carry no mark and are among ACCOUNTED, COMPOUND, PLAIN and TAIL. So, up to what changes meanwhile, these
+ * four + unmapped_bytes - VmallocUsed - Percpu == the breakdown's residual.
  */
 enum kernel_pages_class {
 	KERNEL_PAGES_FREE, /* in the buddy allocator, or never touched since boot (MemFree) */

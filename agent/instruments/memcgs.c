@@ -20,11 +20,8 @@
 #include "instruments/bpf_load.h"
 #include "instruments/bpf_run.h"
 
-/* One call grows while it is far below the millisecond it may take, and shrinks above. */
-#define CALL_SHORT_NS (150LL * 1000)
-#define CALL_LONG_NS  (400LL * 1000)
-#define STEPS_FIRST   64
-#define STEPS_MIN     16
+#define STEPS_FIRST 64
+#define STEPS_MIN   16
 /* A host's memory cgroups fit in some thousands; more means that it never ends. */
 #define CALLS_MAX 1000000ULL
 /* A css that is being killed has its count biased by 2^63 for a moment. */
@@ -258,10 +255,7 @@ static int walk_all(struct walk *w, struct err *err)
 		for (uint32_t i = 0; i < walk->n && i < MEMCGS_LOG; i++)
 			take_record(w, &w->skel->bss->records[i]);
 		walk->n = 0;
-		if (ns > CALL_LONG_NS && walk->steps > STEPS_MIN)
-			walk->steps /= 2;
-		else if (ns < CALL_SHORT_NS && walk->steps * 2 <= most)
-			walk->steps *= 2;
+		walk->steps = bpf_pace(walk->steps, ns, most < STEPS_MIN ? most : STEPS_MIN, most);
 		if (calls.n > CALLS_MAX)
 			return err_say(err, EIO, "the walk of memory cgroups does not end");
 	}

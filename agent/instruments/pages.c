@@ -14,9 +14,6 @@
 #include "base/mem.h"
 #include "instruments/pages_internal.h"
 
-/* One call grows while it is far below the millisecond it may take, and shrinks where struct page is slow to read. */
-#define CALL_SHORT_NS	  (150ULL * 1000)
-#define CALL_LONG_NS	  (400ULL * 1000)
 #define CHUNKS_FIRST	  8
 #define PROGRESS_EVERY_NS (200ULL * NSEC_PER_MSEC)
 /* Entries of the log whose table slot is fetched ahead. */
@@ -88,10 +85,7 @@ static int scan_range(struct scan *s, const struct pages_range *range, struct er
 		if (scan->next == before && scan->n_runs == 0)
 			return err_say(err, EIO, "the page scan does not advance");
 		s->snapshot->pfns += (scan->next < scan->end ? scan->next : scan->end) - before;
-		if ((uint64_t)ns > CALL_LONG_NS && scan->chunks > 1)
-			scan->chunks /= 2;
-		else if ((uint64_t)ns < CALL_SHORT_NS && scan->chunks < PAGES_CHUNKS_MAX)
-			scan->chunks *= 2;
+		scan->chunks = bpf_pace(scan->chunks, ns, 1, PAGES_CHUNKS_MAX);
 		if (scan->n_runs >= PAGES_RUNS / 2)
 			drain(w);
 		progress(s);

@@ -75,7 +75,7 @@ static const struct expected *disagrees(const struct measured *m)
 	struct memory_line lines[2][MEMORY_LINES_MAX];
 	size_t n = meminfo_lines(x, lines[0]);
 	uint64_t others = b[KERNEL_PAGES_ACCOUNTED] + b[KERNEL_PAGES_COMPOUND] +
-			  b[KERNEL_PAGES_PLAIN] + b[KERNEL_PAGES_TAIL];
+			  b[KERNEL_PAGES_PLAIN] + b[KERNEL_PAGES_TAIL] + m->s->unmapped_bytes;
 
 	(void)meminfo_lines(y, lines[1]);
 	/* Counters of the kernel are kept per CPU and written back when they are off by some dozen pages each. */
@@ -90,8 +90,8 @@ static const struct expected *disagrees(const struct measured *m)
 	rows[5] = (struct expected){"files", b[KERNEL_PAGES_FILE],
 				    x->cached + x->buffers + x->swap_cached,
 				    y->cached + y->buffers + y->swap_cached, 8 * MIB};
-	rows[6] = (struct expected){"anonymous", b[KERNEL_PAGES_ANON], x->anon_pages, y->anon_pages,
-				    8 * MIB};
+	rows[6] = (struct expected){"anonymous", b[KERNEL_PAGES_ANON] - m->s->unmapped_bytes,
+				    x->anon_pages, y->anon_pages, 8 * MIB};
 	/* What no counter has is what the breakdown does not explain. */
 	rows[7] = (struct expected){"the rest", others - y->vmalloc_used - y->percpu,
 				    (uint64_t)lines[0][n - 1].bytes,
@@ -302,31 +302,41 @@ static bool kernel_tells_what_is_mapped(void)
 	return memmem(types, (size_t)st.st_size, member, sizeof(member));
 }
 
-/* What is in use, but in no process and no counter: half of the huge pages. */
+/*
+ * What is in use, but in no process and no counter: half of the huge pages. The independent truth: anonymous pages that the kernel
+ * does not count as mapped.
+ */
 static void remains_of_huge_pages_are_found(void **state)
 {
 	const char *cgroup = plant_cgroup("remains");
 	struct plant_child child = plant_process(cgroup, remains_of_huge_pages, NULL);
-	struct measured m = measure();
-	const struct kernel_pages_memcg *memcg = find(m.s, plant_cgroup_path(cgroup));
-	uint64_t found = memcg ? memcg->unmapped_bytes : 0, all = m.s->unmapped_bytes;
-	/* The independent truth: anonymous pages that the kernel does not count as mapped. */
-	int64_t uncounted = (int64_t)m.s->bytes[KERNEL_PAGES_ANON] - (int64_t)m.after.anon_pages;
+	uint64_t found = 0, all = 0, off = UINT64_MAX;
 
 	(void)state;
+	for (int tries = 0; tries < 8 && off > 8 * MIB; tries++) {
+		struct measured m = measure();
+		const struct kernel_pages_memcg *memcg = find(m.s, plant_cgroup_path(cgroup));
+
+		found = memcg ? memcg->unmapped_bytes : 0;
+		all = m.s->unmapped_bytes;
+		off = distance(m.s->bytes[KERNEL_PAGES_ANON], m.before.anon_pages + all,
+			       m.after.anon_pages + all);
+		kernel_pages_snapshot_free(m.s);
+		print_message("%.1f MiB of the cgroup, %.1f MiB of all, off by %.1f MiB\n",
+			      (double)found / MIB, (double)all / MIB, (double)off / MIB);
+		if (!kernel_tells_what_is_mapped())
+			break;
+	}
 	plant_reader_end(&child);
-	kernel_pages_snapshot_free(m.s);
 	plant_clean();
-	print_message("%.1f MiB of the cgroup, %.1f MiB of all, %.1f MiB uncounted\n",
-		      (double)found / MIB, (double)all / MIB, (double)uncounted / MIB);
 	if (!kernel_tells_what_is_mapped()) {
 		assert_int_equal(all, 0);
 		return;
 	}
+	assert_true(off <= 8 * MIB);
 	/* Not every huge page can be had where memory is fragmented. */
 	assert_true(found >= 4 * HUGE_PAGE);
 	assert_true(found <= (uint64_t)HUGE_PAGES * HUGE_PAGE / 2);
-	assert_true(distance(all, (uint64_t)uncounted, (uint64_t)uncounted) <= 8 * MIB);
 	assert_true(all >= found);
 }
 
