@@ -8,7 +8,7 @@ set -euo pipefail
 # 5.10, 6.1, 6.12 and the newest there is. The cloud flavour is the same kernel with a fifth of the drivers.
 suites=${*:-bullseye bookworm bookworm-backports sid}
 # A disk, and what the kernel would load itself for who asks about sockets; the machine has no modprobe.
-wanted="virtio_pci virtio_blk ext4 af_packet packet_diag unix_diag inet_diag tcp_diag udp_diag raw_diag netlink_diag"
+wanted="virtio_pci virtio_blk ext4 af_packet af_packet_diag unix_diag inet_diag tcp_diag udp_diag raw_diag netlink_diag"
 flavour=cloud-$(dpkg --print-architecture)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/memdiag/kernels
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
