@@ -27,7 +27,9 @@ def near(a, b, permille):
 
 
 def report_of(sections):
-    return json.loads(passed(sections, "run"))
+    log = sections["run-log"].text if "run-log" in sections else ""
+    expect("run" in sections and sections["run"].status == 0, f"no report; its log:\n{log}")
+    return json.loads(sections["run"].text)
 
 
 def check_of(sections, check_type):
