@@ -245,6 +245,7 @@ static int finish(const struct check_env *env, void *self, struct check_result *
 
 const struct check check_kernel_memory = {
 	.type = CHECK_KERNEL_MEMORY,
+	.needs = "counters in /proc; for whose pages the BPF scan: BTF, CAP_BPF, CAP_PERFMON",
 	.captures = true,
 	.start = start,
 	.finish = finish,

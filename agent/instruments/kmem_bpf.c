@@ -58,6 +58,20 @@ static const char *map_type_name(uint64_t type)
 	return name ? name : "unknown type";
 }
 
+/*
+ * From 5.11 until 6.3 memlock was an estimate from key and value size, which a ring buffer has none of;
+ * "bpf: add map memory usage" (90a5527d7686) made it exact. The entries of a ring buffer are its bytes.
+ */
+static uint64_t map_bytes(const char *fdinfo, uint64_t type, uint64_t memlock)
+{
+	uint64_t entries;
+
+	if ((type != MAP_RINGBUF && type != MAP_USER_RINGBUF) ||
+	    !proc_field(fdinfo, "max_entries", &entries) || entries > UINT32_MAX)
+		return memlock;
+	return memlock < entries ? entries : memlock;
+}
+
 /* fd < 0: without a name. */
 static void add_map(struct kmem_reading *reading, pid_t pid, const char *fdinfo, int fd)
 {
@@ -72,7 +86,7 @@ static void add_map(struct kmem_reading *reading, pid_t pid, const char *fdinfo,
 		(void)bpf_obj_get_info_by_fd(fd, &info, &size);
 	(void)snprintf(what, sizeof(what), "%s%s%.*s", map_type_name(type), info.name[0] ? " " : "",
 		       (int)sizeof(info.name), info.name);
-	/* Until 6.3 memlock was an estimate from key and value size; "bpf: add map memory usage" (90a5527d7686) made it exact. */
+	bytes = map_bytes(fdinfo, type, bytes);
 	kmem_add(reading, KMEM_BPF_MAP, kmem_bpf_map_line(type, bytes), KMEM_EXACT, pid, what,
 		 bytes, 1);
 }

@@ -23,7 +23,9 @@ static bool line_bytes(const char *line, uint64_t *ret)
 	return true;
 }
 
-uint64_t kmem_maps_bytes(const char *maps, const char *name, uint64_t *ret_count)
+/* memory: what a mapping of that many bytes stands for; NULL: as many. */
+static uint64_t sum_mappings(const char *maps, const char *name, uint64_t (*memory)(uint64_t bytes),
+			     uint64_t *ret_count)
 {
 	size_t want = strlen(name);
 	uint64_t sum = 0, bytes;
@@ -35,8 +37,10 @@ uint64_t kmem_maps_bytes(const char *maps, const char *name, uint64_t *ret_count
 		line += *line == '\n';
 		len = strcspn(line, "\n");
 		if (len <= want || line[len - want - 1] != ' ' ||
-		    memcmp(line + len - want, name, want) != 0 || !line_bytes(line, &bytes) ||
-		    bytes > KEYVALUE_MAX - sum)
+		    memcmp(line + len - want, name, want) != 0 || !line_bytes(line, &bytes))
+			continue;
+		bytes = memory ? memory(bytes) : bytes;
+		if (bytes > KEYVALUE_MAX - sum)
 			continue;
 		sum += bytes;
 		(*ret_count)++;
@@ -44,8 +48,13 @@ uint64_t kmem_maps_bytes(const char *maps, const char *name, uint64_t *ret_count
 	return sum;
 }
 
+uint64_t kmem_maps_bytes(const char *maps, const char *name, uint64_t *ret_count)
+{
+	return sum_mappings(maps, name, NULL, ret_count);
+}
+
 static uint64_t mapped(struct kmem_reading *reading, pid_t pid, const char *name,
-		       uint64_t *ret_count)
+		       uint64_t (*memory)(uint64_t bytes), uint64_t *ret_count)
 {
 	_cleanup_buf_ struct buf text = BUF_INIT(ROOT_FILE_MAX);
 	char rel[32];
@@ -60,7 +69,7 @@ static uint64_t mapped(struct kmem_reading *reading, pid_t pid, const char *name
 	else if (r == -EACCES || r == -EPERM)
 		kmem_missing_add(&reading->missing,
 				 "mappings of other users' processes: needs CAP_SYS_PTRACE");
-	return text.data ? kmem_maps_bytes(text.data, name, ret_count) : 0;
+	return text.data ? sum_mappings(text.data, name, memory, ret_count) : 0;
 }
 
 /*
@@ -77,7 +86,7 @@ void kmem_perf_fd(void *arg, const struct root *proc, const struct proc_fd *fd)
 	if (reading->perf_pid == fd->pid || strcmp(fd->target, name) != 0)
 		return;
 	reading->perf_pid = fd->pid;
-	bytes = mapped(reading, fd->pid, name, &count);
+	bytes = mapped(reading, fd->pid, name, NULL, &count);
 	kmem_add(reading, KMEM_PERF, KMEM_IN_RESIDUAL, KMEM_EXACT, fd->pid, "", bytes, count);
 }
 
@@ -97,7 +106,7 @@ void kmem_nvidia_fd(void *arg, const struct root *proc, const struct proc_fd *fd
 	reading->nvidia_pid = fd->pid;
 	kmem_missing_add(&reading->missing,
 			 "main memory inside NVIDIA's driver that no process has mapped");
-	bytes = mapped(reading, fd->pid, name, &count);
+	bytes = mapped(reading, fd->pid, name, NULL, &count);
 	kmem_add(reading, KMEM_NVIDIA, KMEM_IN_RESIDUAL, KMEM_AT_LEAST, fd->pid, "", bytes, count);
 }
 
@@ -132,7 +141,16 @@ uint64_t kmem_uring_bytes(const char *fdinfo, uint64_t page_size)
 	return block(sq * SQE, page_size) + block(HEADER + cq * CQE + sq * INDEX, page_size);
 }
 
-/* A ring that two processes share is counted with both. AtLeast: SQE128 and CQE32, which double entries, are not shown. */
+static uint64_t mapped_block(uint64_t bytes)
+{
+	return block(bytes, (uint64_t)sysconf(_SC_PAGESIZE));
+}
+
+/*
+ * Before 5.16 (83f84356bc8f) fdinfo does not have the sizes: then what is mapped, as it always is in use.
+ *
+ * A ring that two processes share is counted with both. AtLeast: SQE128 and CQE32, which double entries, are not shown.
+ */
 void kmem_uring_fd(void *arg, const struct root *proc, const struct proc_fd *fd)
 {
 	static const char name[] = "anon_inode:[io_uring]";
@@ -145,7 +163,7 @@ void kmem_uring_fd(void *arg, const struct root *proc, const struct proc_fd *fd)
 	bytes = kmem_uring_bytes(text.data, (uint64_t)sysconf(_SC_PAGESIZE));
 	if (bytes == 0 && reading->uring_pid != fd->pid) {
 		reading->uring_pid = fd->pid;
-		bytes = mapped(reading, fd->pid, name, &count);
+		bytes = mapped(reading, fd->pid, name, mapped_block, &count);
 	}
 	kmem_add(reading, KMEM_IO_URING, KMEM_IN_RESIDUAL, KMEM_AT_LEAST, fd->pid, "", bytes,
 		 count);

@@ -57,6 +57,7 @@ def test_every_check(kernel, sections):
         reasons = (reason,) if reason else (None, *HARMLESS)
         if check["state"] != state or check.get("reason") not in reasons or words not in check.get("message", ""):
             faults.append(f"{name} is {check['state']} {check.get('reason', '')}: {check.get('message', '')}")
+    faults += [f"{name} does not say what it needs" for name, needs in offered(sections).items() if "null" in needs]
     expect(said, "no check in the report")
     expect(not faults, "; ".join(faults))
     return f"{len(said)} checks"
