@@ -63,9 +63,10 @@ BENCH_BINS := $(BENCHES:%.c=$(O)/%)
 FUZZERS   := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_BINS := $(FUZZERS:%.c=$(O)/%)
 FUZZ_SECONDS ?= 20
+NODES ?= 5000
 C_FILES   := $(shell git ls-files --cached --others --exclude-standard '*.c' '*.h' 2>/dev/null)
 
-.PHONY: help deps build run test test-run e2e vmtest vmtest-run bench fuzz fuzz-run lint fmt compile_commands install clean
+.PHONY: scale help deps build run test test-run e2e vmtest vmtest-run bench fuzz fuzz-run lint fmt compile_commands install clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9_-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -96,6 +97,11 @@ vmtest: deps ## every check and integration test on Debian's kernels, 5.10 to th
 
 vmtest-run: $(O)/memdiag $(TESTS_INTEGRATION:%.c=$(O)/%)
 	$(Q)python3 -B tests/vm/run.py $(VMARGS) $^
+
+scale: build ## a run on NODES=5000 hollow agents against a real API server (about 12 minutes)
+	$(Q)hack/install-deps.sh test e2e
+	$(Q)$(MAKE) --no-print-directory $(O)/tests/scale/hollow
+	$(Q)python3 -B tests/scale/run.py --nodes $(NODES) $(O)/memdiag $(O)/tests/scale/hollow
 
 bench: deps ## ratios against other ways to the same answer, in one run (root)
 	$(Q)hack/install-deps.sh test
@@ -170,6 +176,10 @@ $(TEST_BINS): $(O)/%: $(O)/%.o $(OBJS) $(TEST_LIB:%.c=$(O)/%.o)
 
 $(BENCH_BINS): $(O)/%: $(O)/%.o $(OBJS) $(TEST_LIB:%.c=$(O)/%.o)
 	$(call say,LD,$@)$(CC) $(LDFLAGS_ALL) $^ $(LDLIBS_ALL) -lcmocka -o $@
+
+# Agents without a host: their worker is the program's own, and nobody looks for pods.
+$(O)/tests/scale/hollow: $(O)/tests/scale/hollow.o $(filter-out %/node/worker.o %/node/births.o,$(OBJS))
+	$(call say,LD,$@)$(CC) $(LDFLAGS_ALL) -Wl,--wrap=loop_watch_fd,--wrap=loop_unwatch_fd $^ $(LDLIBS_ALL) -o $@
 
 $(FUZZ_BINS): $(O)/%: $(O)/%.o $(OBJS)
 	$(call say,LD,$@)$(CC) $(LDFLAGS_ALL) -fsanitize=fuzzer $^ $(LDLIBS_ALL) -o $@
