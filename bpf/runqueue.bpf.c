@@ -2,8 +2,8 @@
 /*
  * How long tasks wait for a CPU, by cgroup, and who had it meanwhile.
  *
- * The kernel times every wait itself (sched_info). One hook, where a task gets the CPU, asks how much its delay grew: with a
- * lookup in task storage that is 0.3 % of a context switch, where time stamps at wake-ups cost 30 %. Only waits above
+ * The kernel times every wait itself (sched_info). One hook, where a task gets the CPU, asks how much its delay grew: some 60 ns
+ * with a lookup in task storage, where time stamps at wake-ups cost four times as much and more. Only waits above
  * RUNQUEUE_SLOW_NS are stored there; all others are added up from the tasks' own sums when somebody reads (count_tasks) and
  * when a task is freed. Each task remembers what of it was added, so sums only grow and follow a task from cgroup to cgroup.
  *

@@ -188,11 +188,11 @@ static int attach_clocks(struct stalls *stalls, struct err *err)
 		       : err_set(err, error ? error : ENODEV, "cannot use perf's clock event");
 }
 
-/* Fails when no tick comes by: a busy CPU has one every 10 ms at least, and this one is. */
+/* Fails when no tick comes by: a busy CPU has one every 10 ms at least, and this one is; a virtual one may be away for long. */
 static int attach_tick(struct stalls *stalls, struct err *err)
 {
 	struct stalls_bpf *skel = stalls->skel;
-	uint64_t end_ns = clock_mono_ns() + 25 * NSEC_PER_MSEC;
+	uint64_t end_ns = clock_mono_ns() + 250 * NSEC_PER_MSEC;
 	int r = attach(skel->progs.on_tick, &skel->links.on_tick, err);
 
 	while (r == 0 && skel->bss->counters.ticks == 0)

@@ -34,6 +34,7 @@
 
 static const char *const our_programs[] = {"on_switch", "on_fork", "on_free", "count_tasks", NULL};
 static int last_cpu; /* where loads are pinned */
+static bool emulated;
 /*
  * What lies between the two observers' time stamps is code; emulated, it takes some 20 us for each wait, which also carries
  * waits over the 1 ms of "slow".
@@ -337,11 +338,13 @@ static void test_names_the_holder(void **state)
 	assert_string_equal(found->holder_comm, "planted-holder");
 	assert_string_equal(found->waiter_comm, "planted-victim");
 	assert_int_equal(found->holder_pid, holder);
-	assert_true(found->count >= 10);
+	assert_true(found->count >= (emulated ? 3 : 10));
 	/* It alone is to blame: for nearly all of the long waits, and all of their time. */
 	assert_true(found->wait_ns >= waited_ns / 10 * 9);
 	assert_true(found->held_ns >= found->wait_ns / 10 * 9);
-	assert_true(hist.max_ns >= 35 * NSEC_PER_MSEC && hist.max_ns <= 80 * NSEC_PER_MSEC);
+	assert_true(hist.max_ns >= 35 * NSEC_PER_MSEC);
+	if (!emulated)
+		assert_true(hist.max_ns <= 80 * NSEC_PER_MSEC);
 	runqueue_snapshot_free(before);
 	runqueue_snapshot_free(after);
 	runqueue_snapshot_free(diff);
@@ -590,7 +593,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test_teardown(test_leaves_nothing, clean),
 	};
 
-	if (getenv("MEMDIAG_TEST_EMULATED")) {
+	emulated = getenv("MEMDIAG_TEST_EMULATED") != NULL;
+	if (emulated) {
 		tolerance_percent = 6;
 		tolerance_slow_percent = 20;
 	}

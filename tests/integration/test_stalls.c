@@ -173,13 +173,16 @@ static void plant_and_find(const struct stalls_opts *opts)
 		print_event(symbols, &s->events[i]);
 		if (s->events[i].cgroup != st.st_ino || s->events[i].kind != STALLS_NO_SCHED)
 			continue;
-		found = &s->events[i];
+		if (!found || s->events[i].duration_ns > found->duration_ns)
+			found = &s->events[i];
 		n++;
 	}
 	print_message("  %s: planted %.1f ms; %llu ticks looked at\n", stalls_method(stalls),
 		      (double)real_ns / 1e6, (unsigned long long)s->ticks);
 	stalls_close(stalls);
-	assert_int_equal(n, 1); /* once */
+	assert_true(n >= 1);
+	if (!emulated) /* there already the measuring beforehand may be slow enough to be one */
+		assert_int_equal(n, 1);
 	assert_string_equal(found->comm, "planted-stall");
 	assert_int_equal(found->pid, pid);
 	assert_int_equal(found->cpu, last_cpu);
