@@ -8,7 +8,7 @@
 
 #include "compat.h"
 
-enum { TASK_STATES = 16384 }; /* at the same time, without task storage */
+enum { TASK_STATES = 8192 }; /* at the same time, without task storage */
 
 const volatile bool has_storage = true; /* task storage for tracing programs: 5.12 (a10787e6d58c) */
 
@@ -19,7 +19,10 @@ struct {
 	__type(value, struct task_state);
 } storage SEC(".maps");
 
-/* Where there is none: by thread. One that ends in between is displaced in time. */
+/*
+ * Where there is none: by thread. One that ends in between is displaced in time. Also where no storage can be made: since 7.0 or so
+ * it comes from kmalloc_nolock(), which wants a compare-and-exchange of two words that some CPUs lack.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, TASK_STATES);
@@ -33,9 +36,12 @@ static __always_inline struct task_state *find_task(bool make)
 	struct task_state none = {}, *state;
 	__u32 tid;
 
-	if (has_storage)
-		return bpf_task_storage_get(&storage, bpf_get_current_task_btf(), 0,
-					    make ? BPF_LOCAL_STORAGE_GET_F_CREATE : 0);
+	if (has_storage) {
+		state = bpf_task_storage_get(&storage, bpf_get_current_task_btf(), 0,
+					     make ? BPF_LOCAL_STORAGE_GET_F_CREATE : 0);
+		if (state)
+			return state;
+	}
 	tid = (__u32)bpf_get_current_pid_tgid();
 	state = bpf_map_lookup_elem(&tasks, &tid);
 	if (state || !make)

@@ -244,7 +244,7 @@ static void describe(const struct reclaim_facts *facts, struct check_result *res
 		result->reason = "TaskStorageMissing";
 		(void)snprintf(result->message, sizeof(result->message),
 			       "this kernel has no task storage for tracing programs (5.12): waits "
-			       "are told apart by thread id in a table of 16384");
+			       "are told apart by thread id in a table of 8192");
 	}
 }
 

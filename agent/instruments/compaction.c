@@ -39,8 +39,7 @@ static int try_load(void *arg, const struct bpf_attempt *attempt)
 		return -errno;
 	skel->rodata->has_storage = !attempt->by_pid;
 	skel->rodata->has_control = compaction->end_args == 5;
-	(void)bpf_map__set_autocreate(attempt->by_pid ? skel->maps.storage : skel->maps.tasks,
-				      false);
+	(void)bpf_map__set_autocreate(skel->maps.storage, !attempt->by_pid);
 	if (attempt->skip_missing)
 		r = bpf_load_skip_missing(skel->obj);
 	if (r >= 0)

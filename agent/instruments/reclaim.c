@@ -125,8 +125,7 @@ static int try_load(void *arg, const struct bpf_attempt *attempt)
 							     : OUTLIER_NS;
 	reclaim->by_stack = set_symbols(loading->host, skel);
 	reclaim->by_pid = attempt->by_pid;
-	(void)bpf_map__set_autocreate(attempt->by_pid ? skel->maps.storage : skel->maps.tasks,
-				      false);
+	(void)bpf_map__set_autocreate(skel->maps.storage, !attempt->by_pid);
 	if (attempt->skip_missing)
 		r = bpf_load_skip_missing(skel->obj);
 	if (r >= 0)
