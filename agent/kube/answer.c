@@ -44,14 +44,20 @@ static bool is_html(const char *type, const char *text)
 	       strncasecmp(text, "<!doctype", 9) == 0 || strncasecmp(text, "<html", 5) == 0;
 }
 
-/* A 2xx: JSON, nothing, or plain text as /healthz has it. */
+/*
+ * A 2xx: JSON, or plain text as /healthz has it. Nothing is no answer: libcurl reports a connection that ends between status
+ * line and body as a success, and an empty list is not what the server meant to say.
+ */
 static void read_success(struct kube_answer *a, const char *type, const char *text, size_t len)
 {
 	long status = a->response.status;
 	struct err err = {0};
 
-	if (len == 0)
+	if (len == 0) {
+		if (status != 204)
+			kube_answer_fail(a, "HTTP %ld without a body", status);
 		return;
+	}
 	if (is_html(type, text)) {
 		kube_answer_fail(
 			a, "HTTP %ld with an HTML page instead of JSON: this is not the API server",

@@ -90,7 +90,9 @@ static void test_answers(void **state)
 		bool body;
 	} cases[] = {
 		{200, 200, "application/json", "{\"a\":1}", "", "", true},
-		{200, 200, NULL, "", "", "", false},
+		{200, 0, NULL, "", "HTTP 200 without a body", "", false},
+		{201, 0, "application/json", "", "HTTP 201 without a body", "", false},
+		{204, 204, NULL, "", "", "", false},
 		{200, 200, "text/plain", "ok", "", "", false},
 		{200, 0, "text/html", "<p>", "HTML page instead of JSON", "", false},
 		{200, 0, NULL, "\n <!DOCTYPE html>", "HTML page instead of JSON", "", false},
