@@ -7,6 +7,7 @@ at their CPU limit, and one that shares a CPU with a hog.
 
 import json
 import os
+import pathlib
 import re
 import subprocess
 import sys
@@ -22,6 +23,7 @@ NEEDS_CLUSTER = False
 MIB = 1 << 20
 WINDOW = "20s" # what Grafana would put for $__rate_interval
 SCRAPES_SECONDS = 15
+IDLE_SECONDS = 20
 
 # Events that a healthy machine has none of and that cannot be made here without harming it: direct compaction in a container.
 # Its own integration test makes them; here the query must be valid, and the node's panels, which show zeros, must answer.
@@ -223,6 +225,23 @@ def test_cost(bench):
     assert rss <= 20 * MIB * (2 if os.environ.get("MEMDIAG_SANITIZED") else 1), f"{rss} bytes resident"
 
 
+def cpu_seconds(pid):
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_idle(bench):
+    """Everything attached, nobody scrapes: nothing is read."""
+    pid = bench.daemons["agent-metrics"].pid
+    prometheus.stop()
+    before = cpu_seconds(pid)
+    time.sleep(IDLE_SECONDS)
+    share = (cpu_seconds(pid) - before) / IDLE_SECONDS
+    print(f"   agent with all captures, not scraped: {share * 100:.2f} % of a core")
+    # The clock's ticks are 10 ms: three of them are the noise.
+    assert share <= 0.001 + 0.03 / IDLE_SECONDS, f"{share * 100:.2f} % of a core"
+
+
 def test_nothing_stays(bench):
     """While it runs programs are loaded; after its end none is, also when it was killed."""
     agent = bench.daemons["agent-metrics"]
@@ -232,4 +251,4 @@ def test_nothing_stays(bench):
 
 
 TESTS = [test_rules, test_dashboards_are_current, test_format, test_every_panel_has_data, test_it_is_the_truth,
-         test_recorded_and_alerts, test_cost, test_nothing_stays]
+         test_recorded_and_alerts, test_cost, test_idle, test_nothing_stays]
