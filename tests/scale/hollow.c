@@ -29,6 +29,7 @@
 enum {
 	FAKE_FD = 1 << 20, /* workers' descriptors: none that poll() would ever see */
 	RUN_MS = 150,	   /* how long a quick check takes */
+	START_MS = 20, /* between two nodes: 500 in 10 s, as when agents are rolled out quickly */
 };
 
 static struct loop *loop;
@@ -162,26 +163,40 @@ void births_free(struct births *births)
 
 /* --- many nodes ------------------------------------------------------------------------------------------------------- */
 
-static int start_node(const char *server, const char *ca, const char *name, const char *token,
-		      struct err *err)
+/* One node, from when it is to start on. They live as long as the process. */
+struct hollow {
+	struct kube_config config;
+	struct host host;
+	struct loop_timer *timer;
+};
+
+static void start_node(void *arg)
 {
-	struct kube_config *config = xcalloc(1, sizeof(*config));
-	struct host *host = xcalloc(1, sizeof(*host));
-	struct worker_opts opts = {.host = host};
+	struct hollow *hollow = arg;
+	struct worker_opts opts = {.host = &hollow->host};
 	struct kube_client *client;
 	struct node *node;
-	int r;
+	struct err err = {0};
 
-	/* They live as long as the process. */
-	config->server = xstrdup(server);
-	config->ca_file = xstrdup(ca);
-	config->token = xstrdup(token);
-	(void)snprintf(host->node_name, sizeof(host->node_name), "%s", name);
-	r = kube_client_new(loop, config, "memdiag-agent/hollow", &client, err);
-	return r < 0 ? r : node_new(loop, client, &opts, &node, err);
+	if (kube_client_new(loop, &hollow->config, "memdiag-agent/hollow", &client, &err) < 0 ||
+	    node_new(loop, client, &opts, &node, &err) < 0)
+		log_error("%s: %s", hollow->host.node_name, err.msg);
 }
 
-static int start_all(const char *server, const char *ca, const char *path, struct err *err)
+static void plan_node(const char *server, const char *ca, const char *name, const char *token,
+		      int n)
+{
+	struct hollow *hollow = xcalloc(1, sizeof(*hollow));
+
+	hollow->config.server = xstrdup(server);
+	hollow->config.ca_file = xstrdup(ca);
+	hollow->config.token = xstrdup(token);
+	(void)snprintf(hollow->host.node_name, sizeof(hollow->host.node_name), "%s", name);
+	hollow->timer = loop_timer_new(loop, start_node, hollow);
+	loop_timer_arm(hollow->timer, (uint64_t)n * START_MS);
+}
+
+static int plan_all(const char *server, const char *ca, const char *path, struct err *err)
 {
 	FILE *f = fopen(path, "re");
 	char *line = NULL;
@@ -192,16 +207,13 @@ static int start_all(const char *server, const char *ca, const char *path, struc
 		return err_set(err, errno, "%s", path);
 	while (getline(&line, &size, f) > 0) {
 		char *rest = line, *name = strsep(&rest, " "), *token = strsep(&rest, "\n");
-		int r = token ? start_node(server, ca, name, token, err)
-			      : err_say(err, EINVAL, "%s: not NAME TOKEN", path);
 
-		if (r < 0)
-			return r;
-		n++;
+		if (!token)
+			return err_say(err, EINVAL, "%s: not NAME TOKEN", path);
+		plan_node(server, ca, name, token, n++);
 	}
 	free(line);
 	(void)fclose(f);
-	log_info("%d hollow nodes", n);
 	return 0;
 }
 
@@ -251,7 +263,7 @@ int main(int argc, char **argv)
 	}
 	log_set_level(LOG_LEVEL_WARN);
 	if (load_template(argv[3], &err) < 0 || loop_new(&loop, &err) < 0 ||
-	    watch_signals(&err) < 0 || start_all(argv[1], argv[2], argv[4], &err) < 0 ||
+	    watch_signals(&err) < 0 || plan_all(argv[1], argv[2], argv[4], &err) < 0 ||
 	    loop_run(loop, &err) < 0) {
 		(void)fprintf(stderr, "hollow: %s\n", err.msg);
 		return 1;
