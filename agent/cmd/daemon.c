@@ -2,6 +2,7 @@
 #include "cmd/daemon.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/signalfd.h>
@@ -62,12 +63,24 @@ static int open_signals(struct daemon *daemon, struct err *err)
 	return loop_watch_fd(daemon->loop, daemon->signal_fd, on_signal, daemon);
 }
 
+/*
+ * Scans allocate tables of tens of MiB now and then. glibc would learn from them to take such sizes from the heap (its threshold
+ * follows the largest block that was freed), where a small block behind them keeps them resident: 27 instead of 18 MiB were
+ * measured after runs of every check. A fixed threshold gives them back at once.
+ */
+static void keep_memory_small(void)
+{
+	(void)mallopt(M_MMAP_THRESHOLD, 128 << 10);
+	(void)mallopt(M_ARENA_MAX, 2);
+}
+
 int daemon_init(struct daemon *daemon, const struct daemon_opts *opts, struct err *err)
 {
 	char user_agent[128];
 	int r;
 
 	*daemon = (struct daemon){.signal_fd = -1};
+	keep_memory_small();
 	(void)snprintf(user_agent, sizeof(user_agent), "memdiag-%s/%s", opts->role,
 		       memdiag_version);
 	r = kube_config_load(opts->kubeconfig, opts->serviceaccount_dir, &daemon->config, err);
