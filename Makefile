@@ -64,9 +64,10 @@ FUZZERS   := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_BINS := $(FUZZERS:%.c=$(O)/%)
 FUZZ_SECONDS ?= 20
 NODES ?= 5000
+ROUNDS ?= 200
 C_FILES   := $(shell git ls-files --cached --others --exclude-standard '*.c' '*.h' 2>/dev/null)
 
-.PHONY: scale help deps build run test test-run e2e vmtest vmtest-run bench fuzz fuzz-run lint fmt compile_commands install clean
+.PHONY: chaos scale help deps build run test test-run e2e vmtest vmtest-run bench fuzz fuzz-run lint fmt compile_commands install clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9_-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -102,6 +103,10 @@ scale: build ## a run on NODES=5000 hollow agents against a real API server (abo
 	$(Q)hack/install-deps.sh test e2e
 	$(Q)$(MAKE) --no-print-directory $(O)/tests/scale/hollow
 	$(Q)python3 -B tests/scale/run.py --nodes $(NODES) $(O)/memdiag $(O)/tests/scale/hollow
+
+chaos: build ## ROUNDS=200 rounds of killing API server, etcd, controllers and agents in the midst of runs
+	$(Q)hack/install-deps.sh test e2e
+	$(Q)python3 -B tests/chaos/run.py --rounds $(ROUNDS) $(CHAOSARGS) $(O)/memdiag
 
 bench: deps ## ratios against other ways to the same answer, in one run (root)
 	$(Q)hack/install-deps.sh test

@@ -27,6 +27,7 @@ import ssl
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -247,6 +248,7 @@ class ControlPlane:
         """Starts both and waits until the API server says it is ready: 4 to 5 seconds."""
         assets = find_binaries()
         client, peer, self.port = free_ports(3)
+        self.etcd_port = client
         self.server = f"https://127.0.0.1:{self.port}"
         self.pki = Pki(self.folder / "pki")
         self.admin = self.pki.certificate("admin", "/O=system:masters/CN=memdiag-test-admin")
@@ -399,6 +401,39 @@ contexts:
     user: test
 current-context: test
 """)
+
+
+class Api:
+    """The API server as the administrator, a connection for each thread: where kubectl's start would cost too much."""
+
+    def __init__(self, cluster, timeout=60):
+        self.cluster, self.timeout, self.local = cluster, timeout, threading.local()
+
+    def call(self, method, path, body=None, content_type="application/json"):
+        """(HTTP status, body). HarnessError: no answer, twice."""
+        last = None
+        for _attempt in range(2):
+            try:
+                if not hasattr(self.local, "connection"):
+                    context = ssl.create_default_context(cafile=str(self.cluster.pki.ca))
+                    context.load_cert_chain(*map(str, self.cluster.admin))
+                    self.local.connection = http.client.HTTPSConnection("127.0.0.1", self.cluster.port,
+                                                                        timeout=self.timeout, context=context)
+                self.local.connection.request(method, path, json.dumps(body) if body is not None else None,
+                                              {"Content-Type": content_type})
+                answer = self.local.connection.getresponse()
+                return answer.status, answer.read()
+            except (OSError, http.client.HTTPException) as e:
+                self.local.__dict__.pop("connection", None)
+                last = e
+        raise HarnessError(f"{method} {path}: no answer: {last}")
+
+    def must(self, method, path, body=None, content_type="application/json"):
+        """The body of a 2xx; else HarnessError."""
+        status, text = self.call(method, path, body, content_type)
+        if status // 100 != 2:
+            raise HarnessError(f"{method} {path}: {status} {text[:300]!r}")
+        return text
 
 
 def main(argv):

@@ -9,58 +9,26 @@ Prints what was measured and `N passed, N failed`. Two runs are made: a one-shot
 
 import argparse
 import concurrent.futures
-import http.client
 import json
 import pathlib
 import re
 import resource
 import shutil
-import ssl
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 sys.path[:0] = [str(ROOT / "hack")]
 
-from kube_harness import ControlPlane, Daemon, HarnessError, clean_environment, exit_on_signals  # noqa: E402
+from kube_harness import Api, ControlPlane, Daemon, HarnessError, clean_environment, exit_on_signals  # noqa: E402
 
 NAMESPACE = "memdiag-system"
 PER_PROCESS = 500
 MIB = 1 << 20
 API = "/apis/memdiag.io/v1alpha1"
-
-
-class Api:
-    """The API server as the administrator, a connection for each thread."""
-
-    def __init__(self, cluster):
-        self.cluster, self.local = cluster, threading.local()
-
-    def call(self, method, path, body=None, content_type="application/json"):
-        for _attempt in range(2):
-            try:
-                if not hasattr(self.local, "connection"):
-                    context = ssl.create_default_context(cafile=str(self.cluster.pki.ca))
-                    context.load_cert_chain(*map(str, self.cluster.admin))
-                    self.local.connection = http.client.HTTPSConnection("127.0.0.1", self.cluster.port, timeout=60,
-                                                                        context=context)
-                self.local.connection.request(method, path, json.dumps(body) if body is not None else None,
-                                              {"Content-Type": content_type})
-                answer = self.local.connection.getresponse()
-                return answer.status, answer.read()
-            except (OSError, http.client.HTTPException):
-                self.local.__dict__.pop("connection", None)
-        raise HarnessError(f"{method} {path}: no answer")
-
-    def must(self, method, path, body=None, content_type="application/json"):
-        status, text = self.call(method, path, body, content_type)
-        if status // 100 != 2:
-            raise HarnessError(f"{method} {path}: {status} {text[:300]!r}")
-        return text
 
 
 def make_node(api, name):
