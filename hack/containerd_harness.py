@@ -143,6 +143,22 @@ class Cri:
             return decode(body.read_bytes()[5:])
 
 
+# What the kubelet asks for unless procMount is Unmasked.
+MASKED_PATHS = ["/proc/asound", "/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list",
+                "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware", "/sys/devices/virtual/powercap"]
+READONLY_PATHS = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
+
+
+def security_context(spec):
+    """A Kubernetes securityContext, of pod and container in one dict, as the kubelet tells it to the runtime."""
+    capabilities = spec.get("capabilities", {})
+    return {1: {1: capabilities.get("add", []), 2: capabilities.get("drop", [])},
+            5: {1: spec["runAsUser"]}, 12: {1: spec["runAsGroup"]},
+            7: int(spec["readOnlyRootFilesystem"]), 11: int(not spec["allowPrivilegeEscalation"]),
+            13: MASKED_PATHS, 14: READONLY_PATHS,
+            15: {1: {"RuntimeDefault": 0, "Unconfined": 1}[spec["seccompProfile"]["type"]]}}
+
+
 # --- an image ----------------------------------------------------------------------------------------------------------
 
 def add_file(archive, name, data=b"", **attributes):
@@ -498,9 +514,9 @@ class Containerd:
 
     # -- pods ---------------------------------------------------------------------------------------------------------
 
-    def run_pod(self, name, namespace="default", uid=None, labels=None, qos="burstable"):
+    def run_pod(self, name, namespace="default", uid=None, labels=None, qos="burstable", host_pid=False):
         """A pod without containers yet."""
-        pod = Pod(self, name, namespace, uid or str(uuid.uuid4()), labels or {}, qos)
+        pod = Pod(self, name, namespace, uid or str(uuid.uuid4()), labels or {}, qos, host_pid)
         self.pods.append(pod)
         return pod
 
@@ -525,7 +541,7 @@ class Containerd:
 class Pod:
     """A pod on the host's network. `containers` are the ids of its containers by name."""
 
-    def __init__(self, runtime, name, namespace, uid, labels, qos):
+    def __init__(self, runtime, name, namespace, uid, labels, qos, host_pid=False):
         self.runtime, self.cri = runtime, runtime.cri
         self.name, self.namespace, self.uid, self.qos = name, namespace, uid, qos
         self.cgroup = f"/kubepods{QOS[qos]}/pod{uid}" # below the memory controller's mount
@@ -533,19 +549,23 @@ class Pod:
         self.containers = {}
         self.kubernetes = {"io.kubernetes.pod.name": name, "io.kubernetes.pod.namespace": namespace,
                            "io.kubernetes.pod.uid": uid}
-        host_network = {1: {1: 2}} # namespace_options.network = NODE
+        self.namespaces = {1: 2, 2: 2 if host_pid else 0} # network: the node's; processes: the node's, or the pod's own
         self.config = {1: {1: name, 2: uid, 3: namespace}, 3: str(self.logs), 6: string_map({**self.kubernetes, **labels}),
-                       8: {1: self.cgroup, 2: host_network}}
+                       8: {1: self.cgroup, 2: {1: self.namespaces}}}
         runtime.leftovers.note_pod(self.cgroup)
         self.id = text(self.cri.call("RunPodSandbox", {1: self.config}), 1)
 
-    def run_container(self, name, command=None, mounts=(), memory_limit=None, cpus=None):
-        """Starts a container and returns its id. command: else it waits. cpus: its quota. mounts: (path on the host, path in it)."""
+    def run_container(self, name, command=None, mounts=(), memory_limit=None, cpus=None, env=None, security=None):
+        """
+        Starts a container and returns its id. command: else it waits. cpus: its quota. mounts: (path on the host, path in
+        it), or (..., ..., True) for read-only. security: what security_context() makes.
+        """
         config = {1: {1: name}, 2: {1: IMAGE}, 3: [str(word) for word in command or ["sleep", "1000000"]],
-                  7: [{1: str(inside), 2: str(outside)} for outside, inside in mounts],
+                  6: string_map(env),
+                  7: [{1: str(mount[1]), 2: str(mount[0]), 3: int(len(mount) > 2 and mount[2])} for mount in mounts],
                   9: string_map({**self.kubernetes, "io.kubernetes.container.name": name}), 11: f"{name}.log",
                   15: {1: {1: 100000 if cpus else None, 2: int(cpus * 100000) if cpus else None, 4: memory_limit},
-                       2: {3: {1: 2}}}}
+                       2: {**(security or {}), 3: self.namespaces}}}
         container_id = text(self.cri.call("CreateContainer", {1: self.id, 2: config, 3: self.config}), 1)
         self.cri.call("StartContainer", {1: container_id})
         self.containers[name] = container_id
@@ -555,6 +575,11 @@ class Pod:
         """Kills and removes it; its cgroup goes with it."""
         self.cri.call("StopContainer", {1: self.containers[name]})
         self.cri.call("RemoveContainer", {1: self.containers.pop(name)})
+
+    def exit_code(self, name):
+        """Of a container that has ended; None: it runs."""
+        status = decode(self.cri.call("ContainerStatus", {1: self.containers[name]})[1][0])
+        return status.get(7, [0])[0] if status[3][0] == 2 else None
 
     def pid(self, name):
         """Of the container's first process, on the host."""

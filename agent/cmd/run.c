@@ -17,7 +17,7 @@ static const char help[] =
 	"Usage: memdiag run [-f FILE] [OPTION]...\n\n"
 	"Diagnoses this host now, without a cluster, and prints the report. Needs root, or "
 	"CAP_BPF,\n"
-	"CAP_PERFMON, CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH.\n\n"
+	"CAP_PERFMON, CAP_SYSLOG, CAP_DAC_READ_SEARCH and CAP_SYS_PTRACE.\n\n"
 	"  -f FILE               a MemoryDiagnosis in YAML or JSON, as kubectl apply takes it; - "
 	"is stdin\n"
 	"      --check TYPE      run this check; may be repeated. Default: all that this version "

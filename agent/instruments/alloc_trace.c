@@ -79,8 +79,12 @@ int alloc_trace_start(const struct root *proc, const struct alloc_trace_opts *op
 	uint64_t cpu_ns = clock_thread_cpu_ns();
 	struct alloc_trace_bpf *skel = NULL;
 	struct alloc_trace *t;
-	int r = load(&skel, err);
+	int r = bpf_probe(proc, err);
 
+	/* What libbpf says of a missing privilege names none. */
+	if (r < 0)
+		return r;
+	r = load(&skel, err);
 	if (r < 0)
 		return r;
 	r = attach(skel, err);

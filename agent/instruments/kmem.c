@@ -85,12 +85,18 @@ static int scan(struct kmem_reading *reading, struct kmem_snapshot *ret, struct 
 		return r;
 	ret->processes = stats.processes;
 	ret->fds = stats.fds;
-	ret->unreadable = stats.unreadable;
+	ret->unreadable = stats.unlisted + stats.unreadable;
 	ret->dropped = stats.dropped;
-	if (stats.unreadable > 0)
+	if (stats.unlisted > 0)
 		kmem_missing_add(&reading->missing,
-				 "files of %" PRIu64 " processes: needs CAP_SYS_PTRACE",
-				 stats.unreadable);
+				 "files of %" PRIu64 " processes: needs CAP_DAC_READ_SEARCH",
+				 stats.unlisted);
+	if (stats.unreadable > 0)
+		kmem_missing_add(
+			&reading->missing,
+			"files of %" PRIu64
+			" processes: needs CAP_SYS_PTRACE, or a security module hides them",
+			stats.unreadable);
 	return 0;
 }
 

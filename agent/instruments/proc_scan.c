@@ -34,11 +34,12 @@ static void visit_fds(const struct root *proc, pid_t pid, const struct proc_visi
 	char rel[32], target[256];
 	_cleanup_(dir_cleanup) DIR *dir = NULL;
 	struct dirent *entry;
+	bool hidden = false;
 
 	(void)snprintf(rel, sizeof(rel), "%d/fd", pid);
 	dir = open_dir(proc->fd, rel);
 	if (!dir) {
-		stats->unreadable += errno == EACCES || errno == EPERM;
+		stats->unlisted += errno == EACCES || errno == EPERM;
 		return;
 	}
 	while ((entry = readdir(dir))) {
@@ -53,8 +54,12 @@ static void visit_fds(const struct root *proc, pid_t pid, const struct proc_visi
 			return;
 		}
 		len = readlinkat(dirfd(dir), entry->d_name, target, sizeof(target) - 1);
-		if (len < 0)
+		if (len < 0) {
+			/* Listing takes the folder's mode, a link the right to trace the process. */
+			stats->unreadable += !hidden && (errno == EACCES || errno == EPERM);
+			hidden = hidden || errno == EACCES || errno == EPERM;
 			continue;
+		}
 		target[len] = '\0';
 		fd.fd = (unsigned int)number;
 		stats->fds++;

@@ -36,8 +36,10 @@ enum {
 
 struct proc_scan_stats {
 	uint64_t processes, fds;
-	uint64_t unreadable; /* processes whose files may not be seen: no CAP_SYS_PTRACE */
-	uint64_t dropped;    /* processes beyond a ceiling */
+	uint64_t unlisted; /* processes whose files may not be listed: no CAP_DAC_READ_SEARCH */
+	uint64_t
+		unreadable; /* those that are listed, but may not be looked at: no CAP_SYS_PTRACE */
+	uint64_t dropped;   /* processes beyond a ceiling */
 };
 
 /* Fails only when the root itself can't be listed. What goes during the pass is in it or not. */
