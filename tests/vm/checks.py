@@ -27,9 +27,13 @@ def near(a, b, permille):
 
 
 def report_of(sections):
+    """Also of a run that ended badly: it says which check failed."""
     log = sections["run-log"].text if "run-log" in sections else ""
-    expect("run" in sections and sections["run"].status == 0, f"no report; its log:\n{log}")
-    return json.loads(sections["run"].text)
+    expect("run" in sections, "the run did not end")
+    try:
+        return json.loads(sections["run"].text)
+    except ValueError as e:
+        raise AssertionError(f"exit status {sections['run'].status}, no report: {e}; its log:\n{log}") from e
 
 
 def check_of(sections, check_type):
@@ -65,6 +69,7 @@ def test_every_check(kernel, sections):
 
 def test_report(kernel, sections):
     report = report_of(sections)
+    passed(sections, "run")
     expect(report["kind"] == "MemoryDiagnosisReport", "not a MemoryDiagnosisReport")
     expect(report["agent"]["kernel"] == kernel.name, f"kernel {report['agent']['kernel']}")
     expect(report["agent"]["cgroup"] == "v2", f"cgroup {report['agent']['cgroup']}")

@@ -52,7 +52,7 @@ checks() {
 	section run report
 	section run-log cat /tmp/run-log
 	section truth-after truth
-	section table memdiag run --window 1s --cpu-budget 5m --fail-on critical
+	section table memdiag run --window 1s --cpu-budget 5m
 	rmdir "$cgroup"
 	rm -f /var/tmp/planted
 }
