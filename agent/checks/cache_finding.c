@@ -44,13 +44,17 @@ void cache_case_fill(const struct cache_case *c, struct finding *finding)
 
 	finding->subject = owner_copy(&owner);
 	finding->bytes = c->bytes;
-	/* Pages come and go while the scan runs: what the node's own counter moved is the uncertainty. */
+	/*
+	 * Pages come and go while the scan runs: what the node's own counter changed is the uncertainty, and what the kernel
+	 * moved from one frame to another.
+	 */
 	finding->error_bytes = c->facts->pages->nr_file_pages_after >
 					       c->facts->pages->nr_file_pages_before
 				       ? c->facts->pages->nr_file_pages_after -
 						 c->facts->pages->nr_file_pages_before
 				       : c->facts->pages->nr_file_pages_before -
 						 c->facts->pages->nr_file_pages_after;
+	finding->error_bytes += c->facts->pages->moved_pages;
 	finding->error_bytes *= (uint64_t)sysconf(_SC_PAGESIZE);
 	if (finding->error_bytes > finding->bytes)
 		finding->error_bytes = finding->bytes;

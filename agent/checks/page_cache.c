@@ -79,6 +79,7 @@ void page_cache_judge(const struct cache_facts *facts, struct check_result *resu
 	result->result = cJSON_CreateObject();
 	tree_add_u64(result->result, "totalBytes", pages->total_bytes);
 	tree_add_u64(result->result, "nodeCachedBytes", pages->nr_file_pages_after * page_size);
+	tree_add_u64(result->result, "movedBytes", pages->moved_pages * page_size);
 	tree_add_u64(result->result, "shmemBytes", pages->shmem_bytes);
 	tree_add_u64(result->result, "blockDeviceBytes", pages->bdev_bytes);
 	tree_add_u64(result->result, "dirtyBytes", pages->dirty_bytes);

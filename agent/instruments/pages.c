@@ -148,19 +148,23 @@ static int plausible(const struct pages_work *w, const struct pages_snapshot *s,
 static int scan_and_name(struct pages_work *w, const struct root *proc, struct pages_snapshot *s,
 			 uint64_t cpu_begin_ns, struct err *err)
 {
+	struct pages_vmstat before, after;
 	int r = pages_kernel_load(&w->kernel, w->opts->memcg_ids, w->opts->n_memcg_ids, err);
 
 	if (r < 0)
 		return r;
-	r = pages_file_pages(proc, &s->nr_file_pages_before, err);
+	r = pages_vmstat_read(proc, &before, err);
 	if (r < 0)
 		return r;
+	s->nr_file_pages_before = before.file_pages;
 	r = scan_all(w, proc, s, cpu_begin_ns, err);
 	if (r < 0)
 		return r;
-	r = pages_file_pages(proc, &s->nr_file_pages_after, err);
+	r = pages_vmstat_read(proc, &after, err);
 	if (r < 0)
 		return r;
+	s->nr_file_pages_after = after.file_pages;
+	s->moved_pages = after.moved_pages - before.moved_pages;
 	r = pages_select(w, s, err);
 	if (r < 0)
 		return r;

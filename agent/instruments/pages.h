@@ -78,7 +78,7 @@ struct pages_directory {
 /*
  * With opts->memcg_ids all of it is about what is charged to these memory cgroups: a file's cached_bytes are what they are
  * charged for and not all that is cached of it, and the largest are the largest of these. Host-wide still are only
- * nr_file_pages_*, pfns, skipped_chunks and coverage. A cgroup that is freed during the scan may turn up as the root (see
+ * nr_file_pages_*, moved_pages, pfns, skipped_chunks and coverage. A cgroup that is freed during the scan may turn up as the root (see
  * memcgs_unresolved).
  */
 struct pages_snapshot {
@@ -102,6 +102,12 @@ struct pages_snapshot {
 	uint64_t memcgs_unresolved, supers_unresolved;
 	/* Pages, of /proc/vmstat around the scan, without swap cache. */
 	uint64_t nr_file_pages_before, nr_file_pages_after;
+	/*
+	 * Pages, of any kind, that the kernel moved to other frames during the scan (by /proc/vmstat; 0: none). Each may be
+	 * missing or counted twice, as the frame that it left and the one that it came to were looked at in either order. It is
+	 * mostly khugepaged, 2 MiB a time: a file of 32 MiB was 34 MiB on Linux 7.2, which does that to every mapped file.
+	 */
+	uint64_t moved_pages;
 
 	/*
 	 * The files that were resolved: the `top` largest overall, the `top` largest shmem, and top_file/top_shmem of the

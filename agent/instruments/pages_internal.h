@@ -61,8 +61,12 @@ struct pages_anchor_programs pages_kernel_anchor(struct pages_kernel *k);
 
 /* --- pages_ranges.c ---------------------------------------------------------------------------------------------------- */
 
-/* nr_file_pages without the swap cache, in pages. */
-int pages_file_pages(const struct root *proc, uint64_t *ret, struct err *err);
+/* Pages, from /proc/vmstat. */
+struct pages_vmstat {
+	uint64_t file_pages;  /* nr_file_pages without the swap cache */
+	uint64_t moved_pages; /* since boot, of any kind */
+};
+int pages_vmstat_read(const struct root *proc, struct pages_vmstat *ret, struct err *err);
 
 /* --- the state of one scan -------------------------------------------------------------------------------------------- */
 

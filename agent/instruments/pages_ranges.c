@@ -160,7 +160,21 @@ static bool find_line(const char *text, const char *label, uint64_t *ret)
 	return false;
 }
 
-int pages_file_pages(const struct root *proc, uint64_t *ret, struct err *err)
+/*
+ * Pages that the kernel has moved since it booted: migrated (compaction, NUMA balancing, CMA) or made one with others by
+ * khugepaged, which since 7.x does that to files that are written too.
+ */
+static uint64_t moved_pages(const char *vmstat)
+{
+	const uint64_t huge = (uint64_t)sysconf(_SC_PAGESIZE) / 8; /* entries of one page table */
+	uint64_t migrated = 0, collapsed = 0;
+
+	(void)find_line(vmstat, "pgmigrate_success ", &migrated);
+	(void)find_line(vmstat, "thp_collapse_alloc ", &collapsed);
+	return migrated + collapsed * huge;
+}
+
+int pages_vmstat_read(const struct root *proc, struct pages_vmstat *ret, struct err *err)
 {
 	_cleanup_buf_ struct buf vmstat = BUF_INIT(ROOT_FILE_MAX);
 	_cleanup_buf_ struct buf meminfo = BUF_INIT(ROOT_FILE_MAX);
@@ -176,6 +190,7 @@ int pages_file_pages(const struct root *proc, uint64_t *ret, struct err *err)
 	    root_read(proc, "meminfo", &meminfo, NULL) == 0 &&
 	    find_line(meminfo.data, "SwapCached:", &swap))
 		swap = swap * 1024 / (uint64_t)sysconf(_SC_PAGESIZE);
-	*ret = pages > swap ? pages - swap : 0;
+	ret->file_pages = pages > swap ? pages - swap : 0;
+	ret->moved_pages = moved_pages(vmstat.data);
 	return 0;
 }

@@ -49,8 +49,12 @@ struct pages_snapshot *scan_with(const struct pages_opts *opts)
 	struct pages_snapshot *s = NULL;
 	struct err err = {0};
 
-	if (pages_scan(&scan_proc, opts, &s, &err) < 0)
-		fail_msg("pages_scan: %s", err.msg);
+	/* What khugepaged moves meanwhile may be counted twice or not at all. */
+	for (int i = 0; i < 20 && (!s || s->moved_pages > 0); i++) {
+		pages_snapshot_free(s);
+		if (pages_scan(&scan_proc, opts, &s, &err) < 0)
+			fail_msg("pages_scan: %s", err.msg);
+	}
 	return s;
 }
 

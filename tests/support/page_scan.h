@@ -24,7 +24,7 @@ int scan_tear_down(void **state);
 /* Takes away what was planted. */
 int scan_clean(void **state);
 
-/* The caller frees what they return. */
+/* The caller frees what they return: a scan during which no page was moved, unless that happens all the time. */
 struct pages_snapshot *scan_with(const struct pages_opts *opts);
 struct pages_snapshot *scan_top(size_t top);
 /* Limited to these memory cgroups. */
