@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -366,11 +367,18 @@ struct plant_child plant_reader(const char *cgroup, const char *path, size_t fro
 
 void plant_reader_end(struct plant_child *child)
 {
+	void (*handler)(int);
+
 	for (size_t i = 0; i < n_planted; i++)
 		if (planted[i].kind == READER && planted[i].child.pid == child->pid)
 			planted[i].child.pid = 0;
-	/* A byte: readers started later have inherited the pipe, so closing it alone says nothing. */
+	/*
+	 * A byte: readers started later have inherited the pipe, so closing it alone says nothing. One that the kernel has killed
+	 * takes none; that is no reason to end without a verdict.
+	 */
+	handler = signal(SIGPIPE, SIG_IGN);
 	(void)!write(child->hold, "", 1);
+	(void)signal(SIGPIPE, handler);
 	(void)close(child->hold);
 	(void)waitpid(child->pid, NULL, 0);
 }
