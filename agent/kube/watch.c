@@ -18,7 +18,7 @@
  *   WATCH: a line that is no event or above 8 MiB        back off, relist
  *   WATCH: no answer in 60 s, reset, timeout, refused    back off (at most 6.4 s), watch from the last resourceVersion
  *   any: 401                                             read the token file again, ask once more; then back off
- *   any: 408, 429, 5xx                                   back off (Retry-After at least), keep the resourceVersion
+ *   any: 403, 408, 429, 5xx                              back off (Retry-After at least), keep the resourceVersion
  *   any: other HTTP status                               back off, relist
  *   half-open connection                                 keepalive and user timeout end it in 60 s (kube/conn.c); a proxy
  *                                                        that keeps it open: timeoutSeconds + 30 s

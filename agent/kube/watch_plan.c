@@ -41,7 +41,8 @@ enum watch_outcome watch_outcome_of_status(long status)
 		return WATCH_UNAUTHORIZED;
 	if (status == 0)
 		return WATCH_ABSENT;
-	if (status == 408 || status == 429 || status >= 500)
+	/* 403: what a server that has just started says of what it will allow (retry.c); no reason for a new list. */
+	if (status == 403 || status == 408 || status == 429 || status >= 500)
 		return WATCH_BROKEN;
 	return WATCH_USELESS;
 }

@@ -266,6 +266,7 @@ static void test_outcomes(void **state)
 	(void)state;
 	assert_int_equal(watch_outcome_of_status(0), WATCH_ABSENT);
 	assert_int_equal(watch_outcome_of_status(401), WATCH_UNAUTHORIZED);
+	assert_int_equal(watch_outcome_of_status(403), WATCH_BROKEN);
 	assert_int_equal(watch_outcome_of_status(404), WATCH_USELESS);
 	assert_int_equal(watch_outcome_of_status(410), WATCH_EXPIRED);
 	assert_int_equal(watch_outcome_of_status(429), WATCH_BROKEN);

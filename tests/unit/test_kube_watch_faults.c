@@ -73,16 +73,17 @@ static void test_other_errors(void **state)
 						  "\"message\":\"etcd\"}}\n");
 	http_say_json(rig.server, "429 Too Many Requests", "{}");
 	http_say_json(rig.server, "503 Service Unavailable", "<html>");
+	http_say_json(rig.server, "403 Forbidden", "{}");
 	http_say_stream(rig.server, HTTP_HANG, "<html>\n");
 	http_say_json(rig.server, "200 OK", LIST("20", "", ""));
 	http_rig_connect();
 	http_rig_watch();
 	http_rig_run_until("[]+a[]");
-	http_rig_run_asked(7);
-	for (size_t i = 2; i < 5; i++)
+	http_rig_run_asked(8);
+	for (size_t i = 2; i < 6; i++)
 		http_rig_asked(i, "&resourceVersion=11 ");
-	http_rig_asked(5, LIST_FROM_CACHE);
-	assert_int_equal(kube_watch_stats(rig.watch).errors, 4);
+	http_rig_asked(6, LIST_FROM_CACHE);
+	assert_int_equal(kube_watch_stats(rig.watch).errors, 5);
 }
 
 static void test_lists_that_fail(void **state)
