@@ -67,7 +67,7 @@ NODES ?= 5000
 ROUNDS ?= 200
 C_FILES   := $(shell git ls-files --cached --others --exclude-standard '*.c' '*.h' 2>/dev/null)
 
-.PHONY: chaos scale help deps build run test test-run e2e vmtest vmtest-run bench fuzz fuzz-run lint fmt compile_commands install clean
+.PHONY: chaos scale help deps build run test test-run e2e vmtest vmtest-run image-test bench fuzz fuzz-run lint fmt compile_commands install clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9_-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -108,6 +108,10 @@ chaos: build ## ROUNDS=200 rounds of killing API server, etcd, controllers and a
 	$(Q)hack/install-deps.sh test e2e
 	$(Q)python3 -B tests/chaos/run.py --rounds $(ROUNDS) $(CHAOSARGS) $(O)/memdiag
 
+image-test: ## build the image on a Debian 12 of debootstrap's and look whether it works (root)
+	$(Q)hack/install-deps.sh image
+	$(Q)hack/image-test.sh $(VERSION)
+
 bench: deps ## ratios against other ways to the same answer, in one run (root)
 	$(Q)hack/install-deps.sh test
 	$(Q)$(MAKE) --no-print-directory $(BENCH_BINS)
@@ -115,15 +119,16 @@ bench: deps ## ratios against other ways to the same answer, in one run (root)
 
 fuzz: deps ## feed each parser of foreign input with libFuzzer for FUZZ_SECONDS=20
 	$(Q)hack/install-deps.sh fuzz
-	$(Q)$(MAKE) --no-print-directory SAN=1 CC=$(CLANG) O=build/fuzz \
+	$(Q)$(MAKE) --no-print-directory SAN=1 CC='$(CLANG)' O=build/fuzz \
 		CFLAGS='-O1 -g -fsanitize=fuzzer-no-link -Wno-format-nonliteral' fuzz-run
 
 fuzz-run: $(FUZZ_BINS)
 	$(Q)tests/fuzz/run.sh $(FUZZ_SECONDS) $(FUZZ_BINS)
 
-lint: deps ## formatting, cppcheck, banned functions, lengths of functions and files
+lint: build ## formatting, cppcheck, banned functions, lengths of functions and files, hardening of the binary
 	$(Q)hack/install-deps.sh lint
 	$(Q)hack/lint.sh
+	$(Q)hack/check-hardening.sh $(O)/memdiag
 
 fmt: ## format every C file
 	$(Q)clang-format -i $(C_FILES)

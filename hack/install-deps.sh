@@ -8,6 +8,7 @@ declare -A group=(
 	[lint]="clang-format cppcheck bear python3"
 	[e2e]="etcd-server openssl curl python3 lua5.1 bpftool tzdata"
 	[containers]="containerd runc busybox-static curl python3"
+	[image]="buildah debootstrap"
 	[vm]="qemu-system-x86 busybox-static cpio e2fsprogs kmod xz-utils zstd debian-archive-keyring python3"
 	[fuzz]="clang libclang-rt-14-dev"
 )

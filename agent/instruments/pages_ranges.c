@@ -24,7 +24,7 @@ struct ranges {
 /* Widened to whole chunks: struct page is there (and says "no file") for the few frames beside the range as well. */
 static void ranges_add(struct ranges *r, uint64_t start, uint64_t end)
 {
-	if (end <= start || r->n >= RANGES_MAX)
+	if (end <= start || end > UINT64_MAX - PAGES_CHUNK || r->n >= RANGES_MAX)
 		return;
 	if ((r->n & (r->n - 1)) == 0)
 		r->v = xreallocarray(r->v, r->n ? r->n * 2 : 1, sizeof(*r->v));
