@@ -23,6 +23,10 @@ flock 9
 
 # A build that is cut off must not leave half a binary behind: build beside, then rename.
 go_build() {
+	command -v go >/dev/null || {
+		say "Go 1.21 or later is needed (it fetches the version that go.mod asks for); Debian 12's own is older"
+		exit 1
+	}
 	say "building $1 $version (minutes the first time)"
 	(cd "$here/controlplane" && CGO_ENABLED=0 GOFLAGS=-mod=readonly go build -trimpath \
 		-ldflags "-s -w -X k8s.io/component-base/version.gitVersion=v$version -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=36" \
