@@ -26,7 +26,7 @@ FROM ${BASE}
 RUN apt-get update \
     && apt-get install -y --no-install-recommends \
         libbpf1 libcjson1 libcurl4 libelf1 libmicrohttpd12 libmnl0 libprotobuf-c1 libyaml-0-2 tzdata zlib1g \
-    && rm -rf /var/lib/apt/lists/* /var/cache/apt/archives/*.deb
+    && rm -rf /var/lib/apt/lists/* /var/cache/apt/*
 COPY LICENSE /usr/share/doc/memdiag/LICENSE
 COPY --from=build /out/usr/local/bin/memdiag /usr/local/bin/memdiag
 
