@@ -182,20 +182,36 @@ def crashed(rig):
             raise HarnessError(f"{daemon.name} ended by itself with status {daemon.child.returncode}\n{daemon.tail()}")
 
 
+def under_way(rig):
+    """How many diagnoses have a run that has not ended, or wait for one."""
+    found = rig.diagnoses()
+    waiting = 0
+    for name, requests in rig.asked.items():
+        status = found[name].get("status", {}) if name in found else {}
+        ended = status.get("run", {}).get("state", "Complete" if name == "every-minute" else None) in ENDED
+        waiting += name in found and (not ended or bool(requests and status.get("lastHandledRunRequest") != requests[-1]))
+    return waiting
+
+
 def strike(dice, rig, tasks):
-    """Asks and kills in turns, brings all back; what was killed."""
+    """Asks and kills in turns, brings all back; what was killed, and in the midst of what."""
     leader = eventually("a controller leads", 60, rig.leader)
     crashed(rig)
     before = dice.randint(1, len(tasks))
     for task in tasks[:before]:
         task()
-    time.sleep(dice.uniform(0, 1.2))
+    time.sleep(dice.uniform(0, dice.choice([0.2, 0.5, 1.2])))
+    midst = under_way(rig)
     killed, back = [], []
     for victim in pick_victims(dice):
         name, revive = kill(rig, victim, leader)
         killed.append(name)
         back.append((name, revive))
         time.sleep(dice.uniform(0, 0.3))
+    if dice.random() < 0.5 and not {"apiserver", "etcd"} & set(killed):
+        for task in tasks[before:]:
+            task() # nobody is there to see it at once
+        before = len(tasks)
     time.sleep(dice.uniform(0, 1))
     # etcd before the API server, which waits for it; the rest before, between or after them.
     dice.shuffle(back)
@@ -212,7 +228,7 @@ def strike(dice, rig, tasks):
         task()
     for _name, revive in asleep:
         revive()
-    return killed
+    return f"killed {', '.join(killed)} with {midst} runs under way"
 
 
 def settled(rig):
@@ -301,13 +317,13 @@ def job(args, label, first, rounds):
             try:
                 killed, faults = play(dice, rig, history, number)
             except HarnessError as e:
-                killed, faults = [], [str(e)]
+                killed, faults = "broke off", [str(e)]
             if time.time() - began > LEFT_MINUTE_S:
                 outages.append((began, time.time()))
             fresh = [fault for fault in faults if fault not in shown]
             shown.update(fresh)
             failed += bool(fresh)
-            print(f"{'FAIL' if fresh else 'ok'} round {number} ({time.time() - began:.1f} s): killed {', '.join(killed)}"
+            print(f"{'FAIL' if fresh else 'ok'} round {number} ({time.time() - began:.1f} s): {killed}"
                   + "".join(f"\n   {fault}" for fault in fresh), flush=True)
         failed += end(rig, history, outages)
     crashes = [path for path in folder.glob("*.log") if CRASH.search(path.read_text(errors="replace"))]
