@@ -20,7 +20,11 @@ section() {
 	echo "@@ end $name $status $(($(uptime_seconds) - began))"
 }
 
-program() { section "$1" timeout 300 "$1"; }
+# An emulated CPU stands still whenever the host is busy: a program that fails gets a second try, and what it said first is shown.
+program() {
+	section "$1" timeout 300 "$1"
+	[ "$status" = 0 ] || section "$1" timeout 300 "$1"
+}
 
 # A cgroup that reaches neither its memory.high nor its memory.max, charged for one file. Written by a process of its own.
 plant() {

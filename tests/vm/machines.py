@@ -16,7 +16,8 @@ SECONDS = 1500
 
 # name: as Debian has it, such as 6.1.0-50-cloud-amd64; version: (6, 1)
 Kernel = collections.namedtuple("Kernel", "name version folder")
-Section = collections.namedtuple("Section", "status text seconds")
+# first: the text of a try that failed before; "": there was none.
+Section = collections.namedtuple("Section", "status text seconds first", defaults=[""])
 # fault: what went wrong with the machine itself, or ""
 Result = collections.namedtuple("Result", "sections seconds fault")
 
@@ -38,7 +39,11 @@ def kernels(suites):
 
 def sections_of(output):
     pattern = r"^@@ begin (\S+)\n(.*?)^@@ end \1 (\d+) (\d+)$"
-    return {m[1]: Section(int(m[3]), m[2], int(m[4])) for m in re.finditer(pattern, output, re.M | re.S)}
+    sections = {}
+    for m in re.finditer(pattern, output, re.M | re.S):
+        first = sections[m[1]].text if m[1] in sections else ""
+        sections[m[1]] = Section(int(m[3]), m[2], int(m[4]), first)
+    return sections
 
 
 def run(kernel, programs, steps):

@@ -47,4 +47,6 @@ def judge(kernel, sections, name):
     # The summary has a line with the number, then one for each.
     skips = sorted(set(re.findall(r"^\[  SKIPPED \] ([a-z]\w+)$", section.text, re.M)))
     expect(skips == skipped(kernel, name), f"skipped: {skips}, expected: {skipped(kernel, name)}\n{shown(section.text)}")
+    if section.first:
+        print(f"{kernel.name} {name}: passed at its second try; the first said\n{shown(section.first)}")
     return f"{count[1]} tests" + (f", skipped as expected: {', '.join(skips)}" if skips else "")
