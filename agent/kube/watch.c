@@ -16,7 +16,7 @@
  *   WATCH: 410, as HTTP status or in-stream ERROR        relist; again within 2 minutes: back off, and not from the cache
  *   WATCH: another in-stream ERROR                       back off, watch from the last resourceVersion
  *   WATCH: a line that is no event or above 8 MiB        back off, relist
- *   WATCH: no answer in 60 s, reset, timeout, refused    back off (at most 6.4 s), watch from the last resourceVersion
+ *   WATCH: no answer in 60 s, reset, timeout, refused    back off (refused: at most 6.4 s), watch from the last one
  *   any: 401                                             read the token file again, ask once more; then back off
  *   any: 403, 408, 429, 5xx                              back off (Retry-After at least), keep the resourceVersion
  *   any: other HTTP status                               back off, relist
@@ -363,6 +363,12 @@ static enum watch_outcome failure(struct kube_watch *w, CURLcode result)
 		(void)err_say(&w->err, EIO, "%s",
 			      *answer.response.error ? answer.response.error : "not HTTP 200");
 	outcome = watch_outcome_of_status(answer.response.status);
+	/*
+	 * Refused costs the server nothing. A connection that timed out was begun, and a server that is that slow has too much to
+	 * do: 5000 agents that came back every few seconds kept one from ever recovering (`make scale` on a busy machine).
+	 */
+	if (outcome == WATCH_ABSENT && result == CURLE_OPERATION_TIMEDOUT)
+		outcome = WATCH_BROKEN;
 	kube_answer_done(&answer);
 	return outcome;
 }
