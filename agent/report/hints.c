@@ -78,20 +78,23 @@ static void apply(const struct hint_rule *rule, const struct hint_facts *facts,
 	_cleanup_free_ char *command = fill(facts, rule->command);
 	_cleanup_free_ char *current = fill(facts, rule->current);
 	_cleanup_free_ char *proposed = fill(facts, rule->proposed);
+	_cleanup_free_ char *summary = fill(facts, rule->summary);
+	_cleanup_free_ char *trade_off = fill(facts, rule->trade_off);
 	_cleanup_free_ char *manifest = rule->manifest ? fill(facts, rule->manifest) : NULL;
 	struct hint *hint;
 
-	if (!command || !current || !proposed || (rule->manifest && !manifest))
+	if (!command || !current || !proposed || !summary || !trade_off ||
+	    (rule->manifest && !manifest))
 		return;
 	hint = &finding->hints[finding->n_hints++];
 	hint->id = rule->id;
 	hint->risk = rule->risk;
-	hint->summary = xstrdup(rule->summary);
+	hint->summary = take_ptr(summary);
 	hint->command = take_ptr(command);
 	hint->current = take_ptr(current);
 	hint->proposed = take_ptr(proposed);
 	hint->manifest = take_ptr(manifest);
-	hint->trade_off = xstrdup(rule->trade_off);
+	hint->trade_off = take_ptr(trade_off);
 }
 
 void hints_apply(const struct hint_facts *facts, struct finding *finding)

@@ -175,6 +175,7 @@ static void exit_codes(void **state)
 	_cleanup_buf_ struct buf out = BUF_INIT(16 << 20);
 	_cleanup_free_ char *fail_on = xasprintf("run -f %s/strict --fail-on critical", dir);
 	_cleanup_free_ char *without = xasprintf("run -f %s/strict", dir);
+	_cleanup_free_ char *nowhere = xasprintf("run --check PageCache --proc %s", dir);
 
 	(void)state;
 	write_file("strict", strict, sizeof(strict) - 1);
@@ -182,9 +183,8 @@ static void exit_codes(void **state)
 	assert_non_null(strstr(out.data, "PageCacheHigh/"));
 	assert_non_null(strstr(out.data, "$ "));
 	assert_int_equal(run(without, false, &out), 0);
-	/* A check that this version lacks is Skipped; when none worked, the run has failed. */
-	assert_int_equal(run("run --check CompactionLatency", false, &out), 1);
-	assert_int_equal(run("run --check CompactionLatency --check PageCache", false, &out), 0);
+	/* When nothing worked, the run has failed. */
+	assert_int_equal(run(nowhere, false, &out), 1);
 	assert_int_equal(
 		run("run --check RunQueueLatency --check SchedulingStall --window 1s", false, &out),
 		0);
@@ -239,19 +239,39 @@ static void slab_cache_names_the_directory(void **state)
 }
 
 /* In a process of its own, two seconds from now: names that do not exist on a disk, and files of a tmpfs. */
+/* Objects of a cache that are free: they are used before it grows. */
+static int free_objects(const char *cache)
+{
+	FILE *f = fopen("/proc/slabinfo", "re");
+	char line[512], name[64];
+	int active, all, n = 0;
+
+	assert_non_null(f);
+	while (fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%63s %d %d", name, &active, &all) == 3 &&
+		    strcmp(name, cache) == 0)
+			n = all - active;
+	}
+	(void)fclose(f);
+	return n;
+}
+
 static pid_t grow_later(const char *disk, const char *tmpfs)
 {
 	pid_t pid = fork();
 	char path[256];
+	int names, files;
 
 	if (pid != 0)
 		return pid;
-	(void)sleep(2);
-	for (int i = 0; i < 40000; i++) {
+	(void)sleep(2); /* what earlier tests gave back is free only after a while */
+	names = 40000 + free_objects("dentry");
+	files = 8000 + free_objects("shmem_inode_cache");
+	for (int i = 0; i < names; i++) {
 		(void)snprintf(path, sizeof(path), "%s/missing-%d", disk, i);
 		(void)access(path, F_OK);
 	}
-	for (int i = 0; i < 8000; i++) {
+	for (int i = 0; i < files; i++) {
 		(void)snprintf(path, sizeof(path), "%s/file-%d", tmpfs, i);
 		if (mknod(path, S_IFREG | 0600, 0) < 0)
 			_exit(1);

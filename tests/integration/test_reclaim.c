@@ -533,8 +533,14 @@ static void global_count_is_allocstall(void **state)
 		stream = (struct stream){paths[i], bytes};
 		pids[i] = fork();
 		assert_true(pids[i] >= 0);
-		if (pids[i] == 0)
+		if (pids[i] == 0) {
+			cpu_set_t first; /* where kswapd is */
+
+			CPU_ZERO(&first);
+			CPU_SET(0, &first);
+			(void)sched_setaffinity(0, sizeof(first), &first);
 			_exit(read_stream(&stream));
+		}
 	}
 	for (int i = 0; i < 4; i++) {
 		int status = 0;

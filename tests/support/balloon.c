@@ -98,9 +98,16 @@ void balloon_release(void)
 	(void)waitpid(guardian, NULL, 0);
 }
 
-static void set_policy(int policy)
+static void set_one(pid_t pid, int policy, const cpu_set_t *cpus)
 {
 	const struct sched_param none = {0};
+
+	(void)sched_setscheduler(pid, policy, &none);
+	(void)sched_setaffinity(pid, sizeof(*cpus), cpus);
+}
+
+static void set_policy(int policy, const cpu_set_t *cpus)
+{
 	DIR *dir = opendir("/proc");
 	const struct dirent *entry;
 
@@ -111,17 +118,24 @@ static void set_policy(int policy)
 		_cleanup_fclose_ FILE *f = fopen(path, "re");
 
 		if (f && fgets(comm, sizeof(comm), f) && strncmp(comm, "kswapd", 6) == 0)
-			(void)sched_setscheduler((pid_t)atoi(entry->d_name), policy, &none);
+			set_one((pid_t)atoi(entry->d_name), policy, cpus);
 	}
 	(void)closedir(dir);
 }
 
 void balloon_slow_kswapd(void)
 {
-	set_policy(SCHED_IDLE);
+	cpu_set_t first;
+
+	CPU_ZERO(&first);
+	CPU_SET(0, &first);
+	set_policy(SCHED_IDLE, &first);
 }
 
 void balloon_restore_kswapd(void)
 {
-	set_policy(SCHED_OTHER);
+	cpu_set_t all;
+
+	memset(&all, 0xff, sizeof(all)); /* the kernel keeps those that there are */
+	set_policy(SCHED_OTHER, &all);
 }

@@ -14,7 +14,8 @@ void balloon_inflate(uint64_t keep_bytes);
 void balloon_release(void);
 
 /*
- * Lets kswapd (all of them) run only when nobody else wants a CPU, so that allocating tasks have to reclaim themselves; and back.
+ * Lets kswapd (all of them) run on the first CPU alone, and only when nobody else wants that, so that tasks which allocate there
+ * have to reclaim themselves; and back.
  */
 void balloon_slow_kswapd(void);
 void balloon_restore_kswapd(void);

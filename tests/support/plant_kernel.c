@@ -208,8 +208,8 @@ static int plant(void *arg)
 	const struct job *job = arg;
 	size_t done = 0;
 
-	if (setrlimit(RLIMIT_MEMLOCK, &unlimited) < 0)
-		return 9;
+	/* Refused without CAP_SYS_RESOURCE: where it is needed, what follows says so. */
+	(void)setrlimit(RLIMIT_MEMLOCK, &unlimited);
 	if (job->netns && unshare(CLONE_NEWNET) < 0)
 		return 10;
 	memset(block, 'k', sizeof(block));
