@@ -340,7 +340,7 @@ def test_event_on_the_pod(bench):
                                              runtime.socket, "--kubeconfig", kubeconfig])
         apply(bench, "greedy", {"target": {"nodeName": "op-pod", "namespaces": ["shop"]}, "cpuBudget": "1m",
                                 "checks": [{"type": "PageCache"}],
-                                "thresholds": [{"reason": "PageCacheHigh", "warning": "1", "critical": "1"}]})
+                                "thresholds": [{"reason": "PageCacheHigh", "warning": "1Mi", "critical": "1Mi"}]})
         wait_for(bench, "greedy", "Complete", 60)
         events = eventually("the pod's event", 10, lambda: events_of(bench, "greedy", "shop"))
         assert len(events) == 1 and events[0][0] == "PageCacheHigh" and events[0][2] == "Warning", events
