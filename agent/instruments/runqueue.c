@@ -43,7 +43,7 @@ static int load(const struct runqueue_opts *opts, bool by_pid, struct runqueue_b
 
 	if (r == 0) {
 		skel->rodata->has_storage = !by_pid;
-		skel->rodata->holder_ns = opts->holder_ns ? opts->holder_ns : 10 * NSEC_PER_MSEC;
+		skel->rodata->holder_ns = opts->holder_ns ? opts->holder_ns : 4 * NSEC_PER_MSEC;
 		r = by_pid ? bpf_map__set_autocreate(skel->maps.storage, false)
 			   : bpf_map__set_max_entries(skel->maps.tasks, 1);
 	}

@@ -27,7 +27,7 @@ struct runqueue;
 
 struct runqueue_opts {
 	uint64_t
-		holder_ns; /* waits longer than this name who had the CPU; 0: 10 ms. At least 1 ms. */
+		holder_ns; /* waits longer than this name who had the CPU; 0: 4 ms, more than one slice of the scheduler. At least 1 ms. */
 	bool by_pid;	   /* do without task storage, as on kernels before 5.12 */
 };
 

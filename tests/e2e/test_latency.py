@@ -32,14 +32,16 @@ def setup(bench):
     runtime.__enter__()
     port = free_ports(1)[0]
     server = runtime.run_pod("redis-0", "shop", labels={"app": "redis"})
-    server.run_container("server", command=["sh", "-c", f"echo PONG > /tmp/ping; exec taskset 1 httpd -f -p 127.0.0.1:{port}"
-                                            " -h /tmp"])
+    # Beside what answers, a thread that computes, as a server under load has them.
+    server.run_container("server", command=["taskset", "1", "sh", "-c", "echo PONG > /tmp/ping; while true; do :; done & "
+                                            f"exec httpd -f -p 127.0.0.1:{port} -h /tmp"])
     wait_for_server()
     alone_ms = statistics.median(ask() for _ in range(40))
     neighbour = runtime.run_pod("writer-0", "batch")
     neighbour.run_container("app", memory_limit=64 * MIB, command=[
         "taskset", "1", "sh", "-c",
-        "while true; do dd if=/dev/zero of=/big.bin bs=64k count=2560 2>/dev/null; cat /big.bin /big.bin >/dev/null; done"])
+        "work() { while true; do dd if=/dev/zero of=/big$1.bin bs=64k count=1280 2>/dev/null; cat /big$1.bin >/dev/null; done; }; "
+        "work 1 & work 2 & work 3 & work 4 & work 5 & work 6 & wait"])
     time.sleep(2)
     run = subprocess.Popen([bench.binary, "run", "--check", "ReclaimLatency", "--check", "RunQueueLatency", "--window",
                             f"{WINDOW}s", "--cri-socket", runtime.socket, "-o", "json"], stdout=subprocess.PIPE,
