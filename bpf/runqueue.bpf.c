@@ -15,7 +15,7 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-const volatile bool has_storage = true;	   /* task storage for tracing programs */
+const volatile bool has_storage = true;	  /* task storage for tracing programs */
 const volatile __u64 holder_ns = 4000000; /* waits above this name who had the CPU */
 bool counting; /* what the walk finds is added; else it was there before us */
 struct runqueue_counters counters;
