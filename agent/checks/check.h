@@ -70,6 +70,8 @@ struct check {
 const struct check *check_find(enum check_type type);
 /* check->probe(), or 0 without one. */
 int check_probe(const struct check *check, const struct host *host, struct err *err);
+/* What every BPF program needs (bpf_probe()), as the probe of checks that need no more. */
+int check_probe_bpf(const struct host *host, struct err *err);
 /* The page scan's needs: probe and words of the checks that are made of it. */
 int check_probe_pages(const struct host *host, struct err *err);
 #define CHECK_NEEDS_PAGE_SCAN "BPF page scan: BTF, CAP_BPF, CAP_PERFMON"

@@ -16,6 +16,7 @@
 #include "checks/scheduling_stall.h"
 #include "checks/shared_memory.h"
 #include "checks/slab_cache.h"
+#include "instruments/bpf_load.h"
 #include "instruments/pages.h"
 
 const char *const check_state_names[] = {"Complete", "Truncated", "Skipped", "Failed"};
@@ -39,6 +40,11 @@ const struct check *check_find(enum check_type type)
 int check_probe(const struct check *check, const struct host *host, struct err *err)
 {
 	return check->probe ? check->probe(host, err) : 0;
+}
+
+int check_probe_bpf(const struct host *host, struct err *err)
+{
+	return bpf_probe(&host->proc, err);
 }
 
 int check_probe_pages(const struct host *host, struct err *err)

@@ -342,15 +342,10 @@ static int finish(const struct check_env *env, void *self, struct check_result *
 	return r;
 }
 
-static int probe(const struct host *host, struct err *err)
-{
-	return bpf_probe(&host->proc, err);
-}
-
 const struct check check_reclaim_latency = {
 	.type = CHECK_RECLAIM_LATENCY,
 	.needs = "BPF tracepoints: BTF, CAP_BPF, CAP_PERFMON",
-	.probe = probe,
+	.probe = check_probe_bpf,
 	.captures = true,
 	.start = start,
 	.finish = finish,

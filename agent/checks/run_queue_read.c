@@ -232,15 +232,10 @@ static int finish(const struct check_env *env, void *self, struct check_result *
 	return r;
 }
 
-static int probe(const struct host *host, struct err *err)
-{
-	return bpf_probe(&host->proc, err);
-}
-
 const struct check check_run_queue_latency = {
 	.type = CHECK_RUN_QUEUE_LATENCY,
 	.needs = "BPF tracing: BTF, CAP_BPF, CAP_PERFMON; a kernel that times run queues",
-	.probe = probe,
+	.probe = check_probe_bpf,
 	.captures = true,
 	.start = start,
 	.finish = finish,

@@ -235,15 +235,10 @@ static int finish(const struct check_env *env, void *self, struct check_result *
 	return r;
 }
 
-static int probe(const struct host *host, struct err *err)
-{
-	return bpf_probe(&host->proc, err);
-}
-
 const struct check check_scheduling_stall = {
 	.type = CHECK_SCHEDULING_STALL,
 	.needs = "BPF tracing: BTF, CAP_BPF, CAP_PERFMON; two CPUs",
-	.probe = probe,
+	.probe = check_probe_bpf,
 	.captures = true,
 	.start = start,
 	.finish = finish,

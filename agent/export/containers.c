@@ -17,11 +17,10 @@ bool container_labels(const struct pod_cgroup *item, struct label labels[CONTAIN
 }
 
 /* A cgroup that the container made below its own: already part of it. */
-static bool is_inner(const struct pods *pods, const struct pod_cgroup *item)
+static bool is_inner(const struct pod_cgroup *item)
 {
 	const char *id = strstr(item->cgroup, item->name.container_id);
 
-	(void)pods;
 	return id && strchr(id, '/');
 }
 
@@ -52,7 +51,7 @@ static size_t read_rows(struct reading *reading, struct row *rows)
 
 	for (size_t i = 0; i < pods->n && n < COLLECTOR_MAX_CONTAINERS; i++) {
 		rows[n].item = &pods->items[i];
-		if (container_labels(rows[n].item, labels) && !is_inner(pods, rows[n].item) &&
+		if (container_labels(rows[n].item, labels) && !is_inner(rows[n].item) &&
 		    cgroupfs_stat(&reading->host->cgroups, rows[n].item->cgroup, &rows[n].stat,
 				  NULL, NULL) == 0)
 			n++;
