@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Stalls that are planted: a BPF program that runs for 100 ms without scheduling while another task waits for its CPU. And none
- * where none is: CPU hogs for a minute. Needs root.
+ * Stalls that are planted: a BPF program that runs for 100 ms without scheduling while another task waits for its CPU, or from a
+ * timer with interrupts off. And none where none is: CPU hogs for a minute. Needs root.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/perf_event.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -12,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
@@ -217,6 +219,94 @@ static void test_finds_it_by_clock(void **state)
 	plant_and_find(&opts);
 }
 
+/* --- interrupts off --------------------------------------------------------------------------------------------------- */
+
+enum { IRQ_OFF_MS = 30 };
+
+/* Is in the kernel nearly all the time: a late tick that finds user space is a stolen CPU. */
+static void read_zeros(void *arg)
+{
+	size_t size = 8 << 20;
+	char *buffer = xmalloc(size);
+	int fd = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+
+	(void)arg;
+	for (;;)
+		if (read(fd, buffer, size) <= 0)
+			_exit(1);
+}
+
+/* A timer of that CPU, which runs with interrupts off. */
+static struct bpf_link *attach_timer(struct test_spin_bpf *skel, int cpu)
+{
+	struct perf_event_attr attr = {
+		.type = PERF_TYPE_SOFTWARE,
+		.config = PERF_COUNT_SW_CPU_CLOCK,
+		.size = sizeof(attr),
+		.sample_period = 300 * NSEC_PER_MSEC,
+	};
+	int fd = (int)syscall(SYS_perf_event_open, &attr, -1, cpu, -1, PERF_FLAG_FD_CLOEXEC);
+	struct bpf_link *link = fd < 0 ? NULL
+				       : bpf_program__attach_perf_event(skel->progs.spin_irq, fd);
+
+	if (!link)
+		fail_msg("cannot attach to a timer: %s", strerror(errno));
+	return link; /* has the descriptor */
+}
+
+static void test_finds_interrupts_off(void **state)
+{
+	const struct stalls_opts opts = {0};
+	const struct cpu_load reader = {.name = "reader", .cpu = last_cpu};
+	struct test_spin_bpf *skel = open_spin();
+	const struct stalls_event *found = NULL;
+	struct bpf_link *timer;
+	struct stalls *stalls;
+	struct stalls_snapshot *s;
+	struct ksyms *symbols = NULL;
+	uint64_t ns;
+	pid_t pid;
+
+	(void)state;
+	if (!skel) {
+		print_message(
+			"  skipped: no bpf_loop() to keep interrupts off with (before 5.17)\n");
+		skip();
+	}
+	(void)spin(skel, 1000);
+	ns = spin(skel, 10000) / 10;
+	stalls = open_it(&opts);
+	pid = cpu_load_run(&reader, read_zeros, NULL);
+	skel->bss->turns = IRQ_OFF_MS * NSEC_PER_MSEC * 1000 / ns;
+	skel->bss->irqs_left = 1;
+	timer = attach_timer(skel, last_cpu);
+	for (int i = 0; i < 100 && !skel->bss->irq_ns; i++)
+		(void)usleep(50000);
+	(void)usleep(50000);
+	bpf_link__destroy(timer);
+	cpu_load_stop(pid);
+	s = read_it(stalls);
+	(void)ksyms_load(&proc, &symbols, NULL);
+	ns = skel->bss->irq_ns;
+	for (size_t i = 0; i < s->n_events; i++) {
+		print_event(symbols, &s->events[i]);
+		if (s->events[i].kind == STALLS_IRQ_OFF && s->events[i].cpu == (uint32_t)last_cpu &&
+		    (!found || s->events[i].duration_ns > found->duration_ns))
+			found = &s->events[i];
+	}
+	print_message("  interrupts were off for %.1f ms\n", (double)ns / 1e6);
+	ksyms_free(symbols);
+	stalls_close(stalls);
+	test_spin_bpf__destroy(skel);
+	assert_non_null(found);
+	assert_string_equal(found->comm, "reader");
+	/* The tick that came late was due up to 4 ms after interrupts went off (100 Hz: 10 ms). */
+	if (!emulated)
+		assert_true(found->duration_ns + 10 * NSEC_PER_MSEC >= ns &&
+			    found->duration_ns <= ns + 5 * NSEC_PER_MSEC);
+	stalls_snapshot_free(s);
+}
+
 /* --- nothing where there is nothing ----------------------------------------------------------------------------------- */
 
 static void test_no_false_stalls(void **state)
@@ -308,6 +398,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(test_finds_a_planted_stall, clean),
 		cmocka_unit_test_teardown(test_finds_it_by_clock, clean),
+		cmocka_unit_test_teardown(test_finds_interrupts_off, clean),
 		cmocka_unit_test_teardown(test_no_false_stalls, clean),
 		cmocka_unit_test_teardown(test_leaves_nothing, clean),
 	};
