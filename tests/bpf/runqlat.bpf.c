@@ -100,3 +100,10 @@ int BPF_PROG(on_ref_switch, bool preempt, struct task_struct *prev, struct task_
 	}
 	return 0;
 }
+
+/* What any program costs there. */
+SEC("?tp_btf/sched_switch")
+int BPF_PROG(on_ref_nothing)
+{
+	return 0;
+}
