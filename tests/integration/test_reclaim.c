@@ -511,7 +511,7 @@ static void asked_for_is_proactive(void **state)
 static void global_count_is_allocstall(void **state)
 {
 	struct reclaim *reclaim = open_default();
-	uint64_t bytes, stalls;
+	uint64_t bytes, stalls, again;
 	char *paths[4];
 	pid_t pids[4];
 	struct reclaim_snapshot *before, *after;
@@ -562,8 +562,12 @@ static void global_count_is_allocstall(void **state)
 	print_message("global: %" PRIu64 " waits, longest %" PRIu64 " us; allocstall %" PRIu64 "\n",
 		      U(global.count), U(global.max_ns / 1000), stalls);
 	assert_true(global.count > 0);
-	/* The kernel counts a reclaim that starts over (do_try_to_free_pages(), its retry) again: 5 of 4009 were seen. */
-	assert_in_range(global.count, stalls - stalls / 200 - 1, stalls);
+	/*
+	 * The kernel counts a reclaim that starts over (do_try_to_free_pages(), its retry) again: 5 of 4009 were seen, and 67 of
+	 * 1469 in an emulated machine of 2 GiB.
+	 */
+	again = stalls / (getenv("MEMDIAG_TEST_EMULATED") ? 10 : 200) + 1;
+	assert_in_range(global.count, stalls - again, stalls);
 	latency_snapshot_free(diff);
 	reclaim_snapshot_free(before);
 	reclaim_snapshot_free(after);
