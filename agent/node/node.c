@@ -23,6 +23,7 @@ struct node {
 	struct loop_timer *counting;
 	struct kube_events *events;
 	struct map tasks;    /* of diagnoses by name */
+	bool listing;	     /* what comes was there before we asked */
 	char running[64];    /* the diagnosis whose run the worker has; "": none */
 	char running_id[64]; /* its run id */
 };
@@ -136,6 +137,7 @@ static void on_list_begin(void *arg)
 {
 	struct node *node = arg;
 
+	node->listing = true;
 	map_each(&node->tasks, mark_unseen, NULL);
 }
 
@@ -147,7 +149,7 @@ static void on_upsert(void *arg, const cJSON *object)
 
 	if (!task || !task_matches(task, object)) {
 		map_remove(&node->tasks, name);
-		task = task_new(node, object);
+		task = task_new(node, object, node->listing);
 		if (task)
 			map_set(&node->tasks, name, task);
 	}
@@ -171,6 +173,7 @@ static void on_list_end(void *arg)
 {
 	struct node *node = arg;
 
+	node->listing = false;
 	map_sweep(&node->tasks, is_unseen);
 	if (node->counters)
 		counter_add(&node->counters->lists_read, 1);

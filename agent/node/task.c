@@ -87,6 +87,13 @@ static bool already_reported(const struct task *task, const cJSON *report)
 	       strcmp(tree_str_or_empty(cJSON_GetArrayItem(owners, 0), "uid"), task->uid) == 0;
 }
 
+/* The run has ended and what it replaces is known. */
+static void ready_to_publish(struct task *task)
+{
+	publish_prepare(task->report, task->name, task->uid, task->previous, task->history_limit);
+	next(task, TASK_PUBLISH);
+}
+
 static void on_lookup(void *arg, const struct kube_response *response)
 {
 	struct task *task = arg;
@@ -98,7 +105,11 @@ static void on_lookup(void *arg, const struct kube_response *response)
 	} else if (response->status == 200 || response->status == 404) {
 		if (response->status == 200)
 			task->previous = cJSON_Duplicate(response->body, true);
-		next(task, TASK_WAITING);
+		task->looked_up = true;
+		if (task->report)
+			ready_to_publish(task);
+		else
+			next(task, TASK_WAITING);
 	} else if (kube_retryable(response)) {
 		retry(task, "reading this node's last report", response);
 	} else {
@@ -153,6 +164,9 @@ static void task_advance(void *arg)
 	_cleanup_free_ char *path = NULL;
 
 	switch (task->step) {
+	case TASK_SPREAD:
+		next(task, !task->report && task->spec->node_selector ? TASK_LABELS : TASK_LOOKUP);
+		break;
 	case TASK_LABELS:
 		path = xasprintf("/api/v1/nodes/%s", node_name(task->node));
 		get(task, path, on_labels);
@@ -164,9 +178,6 @@ static void task_advance(void *arg)
 	case TASK_WAITING:
 		node_task_ready(task->node);
 		break;
-	case TASK_SPREAD:
-		next(task, TASK_PUBLISH);
-		break;
 	case TASK_PUBLISH:
 		publish(task);
 		break;
@@ -176,7 +187,19 @@ static void task_advance(void *arg)
 	}
 }
 
-struct task *task_new(struct node *node, const cJSON *diagnosis)
+/* Each node has its own slot, the same in every run. */
+static void wait_for_slot(struct task *task)
+{
+	const char *name = node_name(task->node);
+	uint64_t spread_ms = 0;
+
+	if (task->spread_seconds > 0)
+		spread_ms = num_hash(name, strlen(name)) % ((uint64_t)task->spread_seconds * 1000);
+	next(task, TASK_SPREAD);
+	loop_timer_arm(task->timer, spread_ms);
+}
+
+struct task *task_new(struct node *node, const cJSON *diagnosis, bool may_have_reported)
 {
 	_cleanup_faults_ struct faults faults = {0};
 	_cleanup_spec_ struct spec *spec = NULL;
@@ -206,7 +229,10 @@ struct task *task_new(struct node *node, const cJSON *diagnosis)
 	task->history_limit = spec->history_limit;
 	task->timer = loop_timer_new(node_loop(node), task_advance, task);
 	task->spec = take_ptr(spec);
-	next(task, task->spec->node_selector ? TASK_LABELS : TASK_LOOKUP);
+	if (may_have_reported || task->spec->node_selector)
+		wait_for_slot(task);
+	else
+		next(task, TASK_WAITING);
 	return task;
 }
 
@@ -238,14 +264,9 @@ struct spec *task_take_spec(struct task *task)
 
 void task_finished(struct task *task, cJSON *report)
 {
-	uint64_t spread_ms = 0;
-
-	/* Each node has its own slot, the same in every run. */
-	if (task->spread_seconds > 0)
-		spread_ms = num_hash(node_name(task->node), strlen(node_name(task->node))) %
-			    ((uint64_t)task->spread_seconds * 1000);
-	publish_prepare(report, task->name, task->uid, task->previous, task->history_limit);
 	task->report = report;
-	next(task, TASK_SPREAD);
-	loop_timer_arm(task->timer, spread_ms);
+	if (task->looked_up)
+		ready_to_publish(task);
+	else
+		wait_for_slot(task);
 }

@@ -15,11 +15,11 @@
 struct node;
 
 enum task_step {
+	TASK_SPREAD,  /* for our turn to ask the API server for anything */
 	TASK_LABELS,  /* getting the node's labels */
 	TASK_LOOKUP,  /* getting our own report */
 	TASK_WAITING, /* for the worker */
 	TASK_RUNNING,
-	TASK_SPREAD,  /* for our turn to write */
 	TASK_PUBLISH, /* applying the report */
 	TASK_DONE,    /* nothing left to do for this run id */
 };
@@ -34,7 +34,8 @@ struct task {
 	int64_t spread_seconds;
 	time_t deadline; /* 0: none */
 	enum task_step step;
-	bool seen; /* in the list that is being read */
+	bool seen;	/* in the list that is being read */
+	bool looked_up; /* previous is known, so that our turn has come */
 	unsigned int tries;
 	struct loop_timer *timer;
 	struct kube_request *request;
@@ -42,8 +43,11 @@ struct task {
 	cJSON *report;	 /* to be applied */
 };
 
-/* Starts the run; the object is the diagnosis as the API server has it. NULL when there is nothing to run on this node. */
-struct task *task_new(struct node *node, const cJSON *diagnosis);
+/*
+ * Starts the run; the object is the diagnosis as the API server has it. may_have_reported: it was there when we came, so a report of
+ * ours may be, too. NULL when there is nothing to run on this node.
+ */
+struct task *task_new(struct node *node, const cJSON *diagnosis, bool may_have_reported);
 void task_free(void *task);
 
 /* True when the task is for this very run of this very object. */
