@@ -11,6 +11,8 @@
 /* 10,000 series with three labels are 1.5 MiB. */
 #define TEXT_MAX ((size_t)16 << 20)
 
+enum { HIST_SERIES = 3 }; /* of a histogram, besides its edges: +Inf, sum, count */
+
 const uint64_t exposition_edges_us[] = {64, 256, 1000, 5000, 10000, 100000, 500000, 1000000};
 const size_t exposition_n_edges = ARRAY_SIZE(exposition_edges_us);
 
@@ -122,13 +124,14 @@ void exposition_hist(struct exposition *e, const struct label *labels, size_t n,
 		     const struct hist *hist, uint64_t from_us)
 {
 	uint64_t count = hist_count_le(hist, UINT64_MAX);
+	size_t first = 0;
 	char le[24];
 
-	if (!admit(e, exposition_n_edges + 3))
+	while (first < exposition_n_edges && exposition_edges_us[first] < from_us)
+		first++;
+	if (!admit(e, exposition_n_edges - first + HIST_SERIES))
 		return;
-	for (size_t i = 0; i < exposition_n_edges; i++) {
-		if (exposition_edges_us[i] < from_us)
-			continue;
+	for (size_t i = first; i < exposition_n_edges; i++) {
 		put_name(e, "_bucket", labels, n, edge_text(exposition_edges_us[i], le));
 		(void)buf_printf(&e->text, "%" PRIu64 "\n",
 				 hist_count_le(hist, exposition_edges_us[i]));

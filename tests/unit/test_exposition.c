@@ -66,6 +66,7 @@ static void a_histogram_is_cumulative(void **state)
 			    "# HELP m_seconds Waits.\n# TYPE m_seconds histogram\n"
 			    "m_seconds_bucket{le=\"1.0\"} 3\nm_seconds_bucket{le=\"+Inf\"} 4\n"
 			    "m_seconds_sum 70.005903000\nm_seconds_count 4\n");
+	assert_int_equal(e.series, 4);
 	exposition_done(&e);
 }
 
@@ -84,6 +85,17 @@ static void what_is_beyond_the_ceiling_is_counted(void **state)
 	exposition_u64(&e, NULL, 0, 3);
 	assert_string_equal(e.text.data, "# HELP m M.\n# TYPE m gauge\nm 1\nm 2\n");
 	assert_int_equal(e.dropped, exposition_n_edges + 3 + 1);
+	exposition_done(&e);
+	/* One that leaves edges out fits where the whole one does not; what is left out takes no room. */
+	exposition_init(&e, 5);
+	exposition_family(&e, "m", EXPOSITION_HISTOGRAM, "M.");
+	exposition_hist(&e, NULL, 0, &hist, 0);
+	assert_int_equal(e.series, 0);
+	exposition_hist(&e, NULL, 0, &hist, 1000000);
+	assert_int_equal(e.series, 4);
+	exposition_u64(&e, NULL, 0, 1);
+	assert_int_equal(e.series, 5);
+	assert_int_equal(e.dropped, exposition_n_edges + 3);
 	exposition_done(&e);
 }
 
