@@ -4,7 +4,7 @@ set -euo pipefail
 
 declare -A group=(
 	[build]="gcc make git pkg-config clang llvm bpftool libbpf-dev libelf-dev zlib1g-dev libcurl4-openssl-dev libcjson-dev libyaml-dev protobuf-c-compiler libprotobuf-c-dev libmicrohttpd-dev libmnl-dev libc6-dev linux-libc-dev"
-	[test]="libcmocka-dev openssl tzdata"
+	[test]="libcmocka-dev openssl tzdata stress-ng"
 	[lint]="clang-format cppcheck bear python3"
 	[e2e]="etcd-server openssl curl python3 lua5.1 bpftool tzdata"
 	[containers]="containerd runc busybox-static curl python3"
