@@ -39,21 +39,6 @@ static void save_history(struct worker *worker)
 		log_warn("names of pods that are gone are not kept: %s", err.msg);
 }
 
-static cJSON *execute(struct worker *worker, const struct spec *spec)
-{
-	const struct run_opts opts = {.host = worker->opts.host,
-				      .identity = worker->opts.identity,
-				      .run_id = worker->run_id,
-				      .captures = worker->opts.captures,
-				      .stop_fd = worker->stop_fd};
-	struct report *report = run_execute(spec, &opts);
-	cJSON *tree = report_to_tree(report);
-
-	report_free(report);
-	save_history(worker);
-	return tree;
-}
-
 static void refresh(struct worker *worker)
 {
 	const struct pods_opts opts = {worker->opts.host, worker->opts.identity.cri_socket,
@@ -66,6 +51,37 @@ static void refresh(struct worker *worker)
 	log_debug("%zu cgroups of pods and units", pods->n);
 	pods_free(pods);
 	save_history(worker);
+}
+
+/* A window may last for minutes, and a pod may come and go within it: its name is asked for meanwhile, by this thread. */
+static void on_waiting(void *arg)
+{
+	struct worker *worker = arg;
+	bool asked;
+
+	(void)pthread_mutex_lock(&worker->lock);
+	asked = worker->refresh;
+	worker->refresh = false;
+	(void)pthread_mutex_unlock(&worker->lock);
+	if (asked)
+		refresh(worker);
+}
+
+static cJSON *execute(struct worker *worker, const struct spec *spec)
+{
+	const struct run_opts opts = {.host = worker->opts.host,
+				      .identity = worker->opts.identity,
+				      .run_id = worker->run_id,
+				      .captures = worker->opts.captures,
+				      .stop_fd = worker->stop_fd,
+				      .waiting = on_waiting,
+				      .arg = worker};
+	struct report *report = run_execute(spec, &opts);
+	cJSON *tree = report_to_tree(report);
+
+	report_free(report);
+	save_history(worker);
+	return tree;
 }
 
 /* A job was run and its result waits. Called and returns with the lock held. */

@@ -34,8 +34,8 @@ bool worker_idle(const struct worker *worker);
 /* Hands a job over; spec becomes the worker's. The worker must be idle. */
 void worker_start(struct worker *worker, struct spec *spec, const char *run_id);
 /*
- * Asks for the names of pods soon, between jobs, so that the history knows them before they are gone. May be called at any
- * time; several calls before it happens are one.
+ * Asks for the names of pods soon, between jobs or while a job waits for the end of its window, so that the history knows them
+ * before they are gone. May be called at any time; several calls before it happens are one.
  */
 void worker_refresh(struct worker *worker);
 /* The report of the last job, or NULL when none waits; the caller frees it with cJSON_Delete(). */

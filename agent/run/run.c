@@ -60,8 +60,8 @@ static void prepare(struct runner *runner, const struct check_env *env)
 }
 
 /*
- * Waits for the end of the window, a second at a time so that progress is told, or until stop_fd says to end. Returns for how
- * long it lasted.
+ * Waits for the end of the window, a second at a time so that progress is told and others get their turn, or until stop_fd says
+ * to end. Returns for how long it lasted.
  */
 static uint64_t wait_window(const struct spec *spec, const struct run_opts *opts)
 {
@@ -79,6 +79,8 @@ static uint64_t wait_window(const struct spec *spec, const struct run_opts *opts
 				       (unsigned int)((now_ns - begin_ns) * 1000 / length_ns));
 		if (ppoll(&stop, 1, &ts, NULL) > 0)
 			break;
+		if (opts->waiting)
+			opts->waiting(opts->arg);
 	}
 	return clock_mono_ns() - begin_ns;
 }

@@ -20,7 +20,12 @@ struct run_opts {
 	int stop_fd; /* readable: end the window now, what it saw is reported; -1: none */
 	/* Called now and then; NULL is fine. */
 	void (*progress)(void *arg, const char *what, unsigned int permille);
-	void *arg;
+	/*
+	 * Called by the same thread about once a second while the window lasts; NULL is fine. The window is as long as it was: what
+	 * this takes at its end lengthens it.
+	 */
+	void (*waiting)(void *arg);
+	void *arg; /* of both */
 };
 
 /* Never fails: what went wrong is in the report's checks. The caller frees it with report_free(). */
