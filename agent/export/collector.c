@@ -75,9 +75,7 @@ static struct published *read_all(struct collector *collector)
 
 	exposition_init(&e, max);
 	reading->pods = collector->pods;
-	reading->unknown_cgroups = 0;
-	reading->readings++;
-	snapshots_read(reading);
+	reading_begin(reading);
 	/* What tells whether the rest can be trusted comes first: it must not be what a ceiling cuts off. */
 	export_self(reading, &e);
 	export_node_memory(reading, &e);
@@ -85,7 +83,7 @@ static struct published *read_all(struct collector *collector)
 	export_containers(reading, &e);
 	if (collector->opts.compat_sysom)
 		export_sysom(reading, &e);
-	snapshots_free(reading);
+	reading_end(reading);
 	exposition_family(&e, "memdiag_series_dropped", EXPOSITION_GAUGE,
 			  "Series that this scrape leaves out: above --metrics-max-series.");
 	e.max_series = SIZE_MAX;

@@ -11,9 +11,6 @@
 #include "base/mem.h"
 #include "base/num.h"
 #include "export/families.h"
-#include "instruments/cgroupfs.h"
-#include "instruments/keyvalue.h"
-#include "instruments/meminfo.h"
 
 #define FILE_MAX ((size_t)4 << 20)
 
@@ -105,13 +102,14 @@ static void put_typed(struct exposition *e, const char *type, uint64_t value)
 }
 
 /* In KiB, as /proc/meminfo has them. */
-static void put_meminfo(const struct root *proc, struct exposition *e)
+static void put_meminfo(const struct reading *reading, struct exposition *e)
 {
 	struct meminfo m;
 	uint64_t user, pages, kernel;
 
-	if (meminfo_sample(proc, &m, NULL, NULL) < 0)
+	if (!reading->meminfo)
 		return;
+	m = *reading->meminfo;
 	user = m.anon_pages + m.cached + m.buffers + m.hugetlb;
 	kernel = m.slab + m.kernel_stack + m.page_tables + m.vmalloc_used;
 	/* As the original reckons what no counter has: without the per-CPU lists' term, so it is larger than our residual. */
@@ -136,7 +134,7 @@ static void put_meminfo(const struct root *proc, struct exposition *e)
 	put_typed(e, "Dirty", m.dirty / 1024);
 }
 
-static void put_vmstat(const struct root *proc, struct exposition *e)
+static void put_vmstat(const struct reading *reading, struct exposition *e)
 {
 	static const char *const keys[] = {
 		"pgscan_direct",   "pgscan_kswapd",  "pgscan_direct_throttle",
@@ -144,19 +142,15 @@ static void put_vmstat(const struct root *proc, struct exposition *e)
 		"compact_success", "compact_fail",   "pswpin",
 		"pswpout",	   "pgfault",	     "pgmajfault",
 		"oom_kill",	   "thp_fault_alloc"};
-	struct keyvalue_field fields[ARRAY_SIZE(keys)];
-	uint64_t values[ARRAY_SIZE(keys)] = {0}, present = 0;
-	_cleanup_buf_ struct buf text = BUF_INIT(FILE_MAX);
 
-	if (root_read(proc, "vmstat", &text, NULL) < 0 || !text.data)
+	if (!reading->vmstat)
 		return;
-	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
-		fields[i] = (struct keyvalue_field){keys[i], i * sizeof(values[0]), 1, false};
-	keyvalue_parse(text.data, "vmstat", fields, ARRAY_SIZE(keys), values, &present, NULL);
 	exposition_family(e, "sysom_proc_vmstat", EXPOSITION_COUNTER, "As SysOM names it.");
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
-		if (present & 1ULL << i)
-			put_typed(e, keys[i], values[i]);
+		uint64_t value;
+
+		if (reading_vmstat(reading, keys[i], &value))
+			put_typed(e, keys[i], value);
 	}
 }
 
@@ -245,8 +239,8 @@ void export_sysom(struct reading *reading, struct exposition *e)
 {
 	const struct root *proc = &reading->host->proc;
 
-	put_meminfo(proc, e);
-	put_vmstat(proc, e);
+	put_meminfo(reading, e);
+	put_vmstat(reading, e);
 	put_schedstat(proc, e);
 	put_cgroups(reading, e);
 	put_reclaim(reading, e);

@@ -38,17 +38,16 @@ static const struct {
 	{"kernel", offsetof(struct cgroup_stat, kernel)},
 };
 
-struct row {
-	const struct pod_cgroup *item;
-	struct cgroup_stat stat;
-};
-
-static size_t read_rows(struct reading *reading, struct row *rows)
+void containers_read(struct reading *reading)
 {
 	const struct pods *pods = reading->pods;
+	struct container_memory *rows;
 	struct label labels[CONTAINER_LABELS];
 	size_t n = 0;
 
+	if (!pods)
+		return;
+	rows = xcalloc(COLLECTOR_MAX_CONTAINERS, sizeof(*rows));
 	for (size_t i = 0; i < pods->n && n < COLLECTOR_MAX_CONTAINERS; i++) {
 		rows[n].item = &pods->items[i];
 		if (container_labels(rows[n].item, labels) && !is_inner(rows[n].item) &&
@@ -56,7 +55,8 @@ static size_t read_rows(struct reading *reading, struct row *rows)
 				  NULL, NULL) == 0)
 			n++;
 	}
-	return n;
+	reading->containers = rows;
+	reading->n_containers = n;
 }
 
 static uint64_t working_set(const struct cgroup_stat *stat)
@@ -64,8 +64,9 @@ static uint64_t working_set(const struct cgroup_stat *stat)
 	return stat->usage > stat->inactive_file ? stat->usage - stat->inactive_file : 0;
 }
 
-static void put_value(const struct row *rows, size_t n, struct exposition *e, const char *name,
-		      const char *help, uint64_t (*value)(const struct cgroup_stat *stat))
+static void put_value(const struct container_memory *rows, size_t n, struct exposition *e,
+		      const char *name, const char *help,
+		      uint64_t (*value)(const struct cgroup_stat *stat))
 {
 	struct label labels[CONTAINER_LABELS];
 
@@ -91,13 +92,11 @@ static uint64_t limit(const struct cgroup_stat *stat)
 void export_containers(struct reading *reading, struct exposition *e)
 {
 	struct label labels[CONTAINER_LABELS + 1];
-	struct row *rows;
-	size_t n;
+	const struct container_memory *rows = reading->containers;
+	size_t n = reading->n_containers;
 
 	if (!reading->pods)
 		return;
-	rows = xcalloc(COLLECTOR_MAX_CONTAINERS, sizeof(*rows));
-	n = read_rows(reading, rows);
 	put_value(rows, n, e, "memdiag_container_memory_usage_bytes",
 		  "Memory charged to the container.", usage);
 	put_value(rows, n, e, "memdiag_container_memory_working_set_bytes",
@@ -117,5 +116,4 @@ void export_containers(struct reading *reading, struct exposition *e)
 			exposition_u64(e, labels, CONTAINER_LABELS + 1, v);
 		}
 	}
-	free(rows);
 }

@@ -6,10 +6,18 @@
 #include "export/collector.h"
 #include "export/exposition.h"
 #include "identity/pods.h"
+#include "instruments/cgroupfs.h"
 #include "instruments/compaction.h"
+#include "instruments/meminfo.h"
 #include "instruments/reclaim.h"
 #include "instruments/runqueue.h"
 #include "instruments/stalls.h"
+
+/* A pod's container and what its memory is. */
+struct container_memory {
+	const struct pod_cgroup *item;
+	struct cgroup_stat stat;
+};
 
 /* What one reading starts from. */
 struct reading {
@@ -22,6 +30,11 @@ struct reading {
 	struct latency_snapshot *compaction;
 	struct runqueue_snapshot *run_queue;
 	struct stalls_snapshot *stalls;
+	/* Of this reading: files that several families are made of, so that each is read once. */
+	struct meminfo *meminfo;	     /* NULL: it cannot be read */
+	char *vmstat;			     /* the text; NULL: it cannot be read */
+	struct container_memory *containers; /* at most COLLECTOR_MAX_CONTAINERS */
+	size_t n_containers;
 	char *capture_problems[CAPTURES];
 	uint64_t live_cgroups, dying_cgroups; /* memory cgroups; UINT64_MAX: unknown */
 	uint64_t
@@ -56,9 +69,14 @@ struct container_row {
 struct container_row *container_rows(struct reading *reading,
 				     const struct latency_snapshot *snapshot, size_t *ret_n);
 
-/* Reads what is attached into this reading, and frees it after. */
-void snapshots_read(struct reading *reading);
-void snapshots_free(struct reading *reading);
+/* Reads what is attached, and the files that are shared, into this reading; frees both after. */
+void reading_begin(struct reading *reading);
+void reading_end(struct reading *reading);
+
+/* A counter of /proc/vmstat. False: this kernel has none of that name. */
+bool reading_vmstat(const struct reading *reading, const char *key, uint64_t *ret);
+/* Those of `pods` that are containers, into `containers`; what containers made below their own cgroups is in them already. */
+void containers_read(struct reading *reading);
 
 void export_node_memory(struct reading *reading, struct exposition *e);
 void export_containers(struct reading *reading, struct exposition *e);

@@ -17,35 +17,6 @@ struct latency_family {
 	const struct latency_snapshot *(*get)(const struct reading *reading);
 };
 
-void snapshots_read(struct reading *reading)
-{
-	if (reading->captures[CAPTURE_RECLAIM] &&
-	    reclaim_read(reading->captures[CAPTURE_RECLAIM], &reading->reclaim, NULL) < 0)
-		reading->reclaim = NULL;
-	if (reading->captures[CAPTURE_COMPACTION] &&
-	    compaction_read(reading->captures[CAPTURE_COMPACTION], &reading->compaction, NULL) < 0)
-		reading->compaction = NULL;
-	if (reading->captures[CAPTURE_RUN_QUEUE] &&
-	    runqueue_read(reading->captures[CAPTURE_RUN_QUEUE], &reading->run_queue, NULL) < 0)
-		reading->run_queue = NULL;
-	/* The histograms alone: events are for runs. */
-	if (reading->captures[CAPTURE_STALLS] &&
-	    stalls_read(reading->captures[CAPTURE_STALLS], UINT64_MAX, &reading->stalls, NULL) < 0)
-		reading->stalls = NULL;
-}
-
-void snapshots_free(struct reading *reading)
-{
-	reclaim_snapshot_free(reading->reclaim);
-	reading->reclaim = NULL;
-	latency_snapshot_free(reading->compaction);
-	reading->compaction = NULL;
-	runqueue_snapshot_free(reading->run_queue);
-	reading->run_queue = NULL;
-	stalls_snapshot_free(reading->stalls);
-	reading->stalls = NULL;
-}
-
 static const struct latency_snapshot *reclaim(const struct reading *reading)
 {
 	return reading->reclaim ? reading->reclaim->latency : NULL;

@@ -48,23 +48,15 @@ static void put_lines(const struct meminfo *info, struct exposition *e)
 	exposition_u64(e, NULL, 0, info->available);
 }
 
-static void put_vmstat(const struct root *proc, struct exposition *e)
+static void put_vmstat(const struct reading *reading, struct exposition *e)
 {
-	struct keyvalue_field fields[ARRAY_SIZE(vm_counters)];
-	uint64_t values[ARRAY_SIZE(vm_counters)] = {0}, present = 0;
-	_cleanup_buf_ struct buf text = BUF_INIT(FILE_MAX);
+	for (size_t i = 0; i < ARRAY_SIZE(vm_counters); i++) {
+		uint64_t value;
 
-	if (root_read(proc, "vmstat", &text, NULL) < 0 || !text.data)
-		return;
-	for (size_t i = 0; i < ARRAY_SIZE(fields); i++)
-		fields[i] = (struct keyvalue_field){vm_counters[i].key, i * sizeof(values[0]), 1,
-						    false};
-	keyvalue_parse(text.data, "vmstat", fields, ARRAY_SIZE(fields), values, &present, NULL);
-	for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
-		if (!(present & 1ULL << i))
+		if (!reading_vmstat(reading, vm_counters[i].key, &value))
 			continue;
 		exposition_family(e, vm_counters[i].name, EXPOSITION_COUNTER, vm_counters[i].help);
-		exposition_u64(e, NULL, 0, values[i]);
+		exposition_u64(e, NULL, 0, value);
 	}
 }
 
@@ -131,11 +123,9 @@ static void put_cgroups(const struct reading *reading, struct exposition *e)
 
 void export_node_memory(struct reading *reading, struct exposition *e)
 {
-	struct meminfo info;
-
-	if (meminfo_sample(&reading->host->proc, &info, NULL, NULL) == 0)
-		put_lines(&info, e);
-	put_vmstat(&reading->host->proc, e);
+	if (reading->meminfo)
+		put_lines(reading->meminfo, e);
+	put_vmstat(reading, e);
 	if (reading->host->cgroups.mode == CGROUP_V2)
 		export_count_cgroups(reading);
 	put_cgroups(reading, e);
