@@ -877,14 +877,17 @@ static __always_inline __u32 compat_inode_state_at(void)
 	return 0;
 }
 
-/* I_CLEAR: set when an inode is torn down. A macro of this value up to 6.17. */
+/*
+ * I_CLEAR: set when an inode is torn down. A macro up to 6.17: 64, and 256 since the flags were renumbered when i_state became 32
+ * bits wide (6.12).
+ */
 static __always_inline __u32 compat_inode_clear(void)
 {
 	if (bpf_core_enum_value_exists(enum inode_state_flags_t, I_CLEAR___t))
 		return bpf_core_enum_value(enum inode_state_flags_t, I_CLEAR___t);
 	if (bpf_core_enum_value_exists(enum inode_state_flags_enum, I_CLEAR___enum))
 		return bpf_core_enum_value(enum inode_state_flags_enum, I_CLEAR___enum);
-	return 64;
+	return bpf_core_field_size(struct inode___long, i_state) == sizeof(__u64) ? 64 : 256;
 }
 
 #endif
