@@ -220,9 +220,18 @@ static int write_stream(void *arg)
 		return 13;
 	if (!v2 && try_write(pressure_dir, "cgroup.procs", "0") < 0)
 		return 12;
-	for (uint64_t at = 0; at < stream->bytes; at += MIB)
+	for (uint64_t at = 0; at < stream->bytes; at += MIB) {
 		if (pwrite(fd, buffer, MIB, (off_t)at) != (ssize_t)MIB)
 			return 11;
+		/*
+		 * An emulated disk is slow. With more than half of the limit dirty, Linux 6.12's multi-generational LRU has the
+		 * writer killed instead of waiting for it.
+		 */
+		if (at >= 32 * MIB && getenv("MEMDIAG_TEST_EMULATED") &&
+		    sync_file_range(fd, (off_t)(at - 32 * MIB), MIB,
+				    SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER) < 0)
+			return 14;
+	}
 	return 0;
 }
 
