@@ -110,11 +110,12 @@ def test_names_what_left_them(bench):
     assert 2 * JOBS <= nightly["dying"] <= 2 * JOBS + 7 * os.cpu_count(), nightly
     assert (nightly["namespace"], nightly["container"]) == ("batch", "dump"), nightly
     assert nightly["pod"].startswith("nightly-290000"), nightly
+    # What else is there is some of the disk's metadata.
     assert nightly["pinnedBy"] == ["Files"] and nightly["files"][0] == str(log), nightly
     assert 0.9 * JOBS * MIB <= nightly["fileBytes"] <= JOBS * MIB + MIB, nightly
     database = group_of(report, "StatefulSet/db")
     assert (database["namespace"], database["container"], database["dying"]) == ("shop", "server", 2), database
-    assert database["pinnedBy"] == ["SharedMemory"] and database["files"] == [str(blob)], database
+    assert "SharedMemory" in database["pinnedBy"] and database["files"][0] == str(blob), database
     assert database["shmemBytes"] == SHARED, database
 
 
