@@ -40,13 +40,14 @@ enum { MONITOR_OPT_ADDRESS = 1024, MONITOR_OPT_MAX_SERIES, MONITOR_OPT_COMPAT_SY
 /* True when c is one of the above with a good value; else says why on stderr, unless getopt has. */
 bool monitor_parse_option(struct monitor_args *args, int c, const char *value);
 
-#define MONITOR_HELP                                                                              \
-	"      --metrics-address ADDR:PORT  where /metrics, /healthz and /readyz are (default\n"  \
-	"                                 " MONITOR_DEFAULT_ADDRESS                               \
-	"); \":9760\" is every address;\n"                                                        \
-	"                                 \"\" is none: then nothing is observed between runs\n"  \
-	"      --metrics-max-series N     ceiling of exported series, 1000 to 1000000 (default\n" \
-	"                                 20000)\n"                                               \
-	"      --compat-sysom             also the names that SysOM's dashboards ask for\n"
+#define MONITOR_HELP                                                                               \
+	"      --metrics-address ADDR:PORT  where /metrics, /healthz and /readyz are (default\n"   \
+	"                                 " MONITOR_DEFAULT_ADDRESS                                \
+	"); \":9760\" is every address;\n"                                                         \
+	"                                 \"\" is none: then nothing is observed between runs\n"   \
+	"      --metrics-max-series N     ceiling of exported series, 1000 to 1000000 (default\n"  \
+	"                                 20000)\n"                                                \
+	"      --compat-sysom             also what SysOM's dashboards ask for, where it can be\n" \
+	"                                 told without files' names and SysOM's own kernel\n"
 
 #endif

@@ -1,147 +1,121 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Names and buckets of SysOM's exporter, so that dashboards which ask for them keep working. Cumulative values are counters
- * here, where the original calls nearly all of them gauges. What it made labels of and we do not: paths of files.
+ * Names of SysOM's exporter, so that dashboards which ask for them keep working; here those of the node's memory. Cumulative
+ * values are counters here, where the original calls nearly all of them gauges, and some it gives as what was added since it
+ * looked last. Left out:
+ *
+ * - sysom_container_memory_filecache: files and their paths are what the check PageCache is for, not labels.
+ * - sysom_container_memory_allocpage, memory of a pod's TCP sockets: cgroup v1 counts it below a limit only.
+ * - sysom_container_cpu_acctstat: a share since the reading before, for which each container would have to be remembered;
+ *   cAdvisor's container_cpu_usage_seconds_total has what it is made of.
+ * - sysom_container_proc_stat: of cpuacct.proc_stat, which Alibaba's kernels alone have.
+ * - Of sysom_proc_meminfo kernel_reserved, which no counter has, and user_huge_2M and user_huge_1G: user_used has huge pages.
+ * - Of sysom_cpu_dist us1, us10, us100: waits below 1 ms are not told apart, and are all in ms1.
+ * - Of sched_moni_jitter gt50ms: 50 ms is no edge of our histograms.
  */
-#include <inttypes.h>
+#include "export/compat_sysom.h"
+
+#include <stddef.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
-#include "base/num.h"
-#include "export/families.h"
+#include "instruments/pressure.h"
 
-#define FILE_MAX ((size_t)4 << 20)
-
-/* The original's latency buckets: each counts alone, upper bounds in microseconds. */
-static const struct {
-	const char *suffix;
-	uint64_t above_us, up_to_us;
-} buckets[] = {
-	{"0to1ms", 0, 1000},
-	{"1to5ms", 1000, 5000},
-	{"5to10ms", 5000, 10000},
-	{"10to100ms", 10000, 100000},
-	{"100to500ms", 100000, 500000},
-	{"500to1000ms", 500000, 1000000},
-	{"1000ms", 1000000, UINT64_MAX},
-	{"total", 0, UINT64_MAX},
-};
-
-static void put_buckets(struct exposition *e, struct label labels[CONTAINER_LABELS + 1],
-			const char *prefix, const struct hist *hist)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(buckets); i++) {
-		uint64_t below = buckets[i].above_us ? hist_count_le(hist, buckets[i].above_us) : 0;
-		char type[64];
-
-		(void)snprintf(type, sizeof(type), "%s_%s", prefix, buckets[i].suffix);
-		labels[CONTAINER_LABELS] = (struct label){"type", type};
-		exposition_u64(e, labels, CONTAINER_LABELS + 1,
-			       hist_count_le(hist, buckets[i].up_to_us) - below);
-	}
-}
-
-/* One family of all containers: those causes of the capture that are bits of `causes`, added up. */
-static void put_latency(struct reading *reading, const struct latency_snapshot *snapshot,
-			uint32_t causes, const char *name, const char *prefix, struct exposition *e)
-{
-	struct container_row *rows;
-	size_t n;
-
-	if (!snapshot)
-		return;
-	rows = container_rows(reading, snapshot, &n);
-	exposition_family(e, name, EXPOSITION_COUNTER, "As SysOM names it; counts by latency.");
-	for (size_t i = 0; i < n;) {
-		const struct pod_cgroup *item = rows[i].item;
-		struct label labels[CONTAINER_LABELS + 1];
-		struct hist sum = {0};
-
-		/* Rows of a container stand together. */
-		for (; i < n && strcmp(rows[i].item->ns, item->ns) == 0 &&
-		       strcmp(rows[i].item->pod, item->pod) == 0 &&
-		       strcmp(rows[i].item->container, item->container) == 0;
-		     i++) {
-			if (causes & 1u << rows[i].cause)
-				hist_add(&sum, &rows[i].hist);
-		}
-		if (container_labels(item, labels))
-			put_buckets(e, labels, prefix, &sum);
-	}
-	free(rows);
-}
-
-static void put_reclaim(struct reading *reading, struct exposition *e)
-{
-	const struct latency_snapshot *reclaim = reading->reclaim ? reading->reclaim->latency
-								  : NULL;
-	const uint32_t global = 1u << RECLAIM_GLOBAL | 1u << RECLAIM_NODE;
-	const uint32_t memcg = 1u << RECLAIM_LIMIT | 1u << RECLAIM_HIGH;
-
-	put_latency(reading, reclaim, memcg | global, "sysom_container_memory_cdrcm_latency",
-		    "memDrcm_lat", e);
-	put_latency(reading, reclaim, global, "sysom_container_memory_gdrcm_latency",
-		    "memDrcm_glb_lat", e);
-}
-
-static void put_compaction(struct reading *reading, struct exposition *e)
-{
-	const uint32_t direct = 1u << COMPACTION_SUCCESS | 1u << COMPACTION_FAILURE;
-
-	put_latency(reading, reading->compaction, direct, "sysom_container_memory_cpt_latency",
-		    "memDcmp_lat", e);
-}
-
-static void put_typed(struct exposition *e, const char *type, uint64_t value)
+void sysom_put(struct exposition *e, const char *type, uint64_t value)
 {
 	const struct label label = {"type", type};
 
 	exposition_u64(e, &label, 1, value);
 }
 
-/* In KiB, as /proc/meminfo has them. */
-static void put_meminfo(const struct reading *reading, struct exposition *e)
+uint64_t sysom_count(const struct hist *hist, const struct sysom_class *class)
 {
-	struct meminfo m;
-	uint64_t user, pages, kernel;
+	uint64_t below = class->above_us ? hist_count_le(hist, class->above_us) : 0;
 
-	if (!reading->meminfo)
-		return;
-	m = *reading->meminfo;
-	user = m.anon_pages + m.cached + m.buffers + m.hugetlb;
-	kernel = m.slab + m.kernel_stack + m.page_tables + m.vmalloc_used;
-	/* As the original reckons what no counter has: without the per-CPU lists' term, so it is larger than our residual. */
-	pages = m.total > m.free + user + kernel ? m.total - m.free - user - kernel : 0;
-	exposition_family(e, "sysom_proc_meminfo", EXPOSITION_GAUGE, "As SysOM names it; KiB.");
-	put_typed(e, "user_anon", m.anon_pages / 1024);
-	put_typed(e, "user_filecache", (m.cached - (m.shmem < m.cached ? m.shmem : 0)) / 1024);
-	put_typed(e, "user_buffers", m.buffers / 1024);
-	put_typed(e, "user_shmem", m.shmem / 1024);
-	put_typed(e, "user_used", user / 1024);
-	put_typed(e, "kernel_used", (kernel + pages) / 1024);
-	put_typed(e, "alloc_page", pages / 1024);
-	put_typed(e, "total", m.total / 1024);
-	put_typed(e, "MemFree", m.free / 1024);
-	put_typed(e, "MemAvailable", m.available / 1024);
-	put_typed(e, "Slab", m.slab / 1024);
-	put_typed(e, "SReclaimable", m.s_reclaimable / 1024);
-	put_typed(e, "SUnreclaim", m.s_unreclaim / 1024);
-	put_typed(e, "PageTables", m.page_tables / 1024);
-	put_typed(e, "KernelStack", m.kernel_stack / 1024);
-	put_typed(e, "VmallocUsed", m.vmalloc_used / 1024);
-	put_typed(e, "Dirty", m.dirty / 1024);
+	return hist_count_le(hist, class->up_to_us) - below;
 }
 
+#define RAW(name, member)                              \
+	{                                              \
+		name, offsetof(struct meminfo, member) \
+	}
+
+/* As /proc/meminfo itself has them. */
+static const struct {
+	const char *type;
+	size_t offset;
+} raw_fields[] = {
+	RAW("MemFree", free),
+	RAW("MemAvailable", available),
+	RAW("Buffers", buffers),
+	RAW("Cached", cached),
+	RAW("SwapCached", swap_cached),
+	RAW("AnonPages", anon_pages),
+	RAW("Shmem", shmem),
+	RAW("Slab", slab),
+	RAW("SReclaimable", s_reclaimable),
+	RAW("SUnreclaim", s_unreclaim),
+	RAW("PageTables", page_tables),
+	RAW("KernelStack", kernel_stack),
+	RAW("VmallocUsed", vmalloc_used),
+	RAW("Percpu", percpu),
+	RAW("Dirty", dirty),
+	RAW("Writeback", writeback),
+	RAW("SwapTotal", swap_total),
+	RAW("SwapFree", swap_free),
+};
+
+/* In KiB, as /proc/meminfo has them. */
+static void put_meminfo(const struct meminfo *m, struct exposition *e)
+{
+	uint64_t user = m->anon_pages + m->cached + m->buffers + m->hugetlb;
+	uint64_t kernel = m->slab + m->kernel_stack + m->page_tables + m->vmalloc_used;
+	/* As the original reckons what no counter has: without the per-CPU lists' term, so it is larger than our residual. */
+	uint64_t known = m->free + user + kernel, pages = m->total > known ? m->total - known : 0;
+
+	exposition_family(e, "sysom_proc_meminfo", EXPOSITION_GAUGE, "As SysOM names it; KiB.");
+	sysom_put(e, "user_anon", m->anon_pages / 1024);
+	sysom_put(e, "user_filecache", (m->cached - (m->shmem < m->cached ? m->shmem : 0)) / 1024);
+	sysom_put(e, "user_buffers", m->buffers / 1024);
+	sysom_put(e, "user_mlock", m->mlocked / 1024);
+	sysom_put(e, "user_shmem", m->shmem / 1024);
+	sysom_put(e, "user_used", user / 1024);
+	sysom_put(e, "kernel_used", (kernel + pages) / 1024);
+	sysom_put(e, "alloc_page", pages / 1024);
+	sysom_put(e, "total", m->total / 1024);
+	for (size_t i = 0; i < ARRAY_SIZE(raw_fields); i++) {
+		uint64_t bytes;
+
+		memcpy(&bytes, (const char *)m + raw_fields[i].offset, sizeof(bytes));
+		sysom_put(e, raw_fields[i].type, bytes / 1024);
+	}
+}
+
+/* What a kernel does not have is left out. */
 static void put_vmstat(const struct reading *reading, struct exposition *e)
 {
 	static const char *const keys[] = {
-		"pgscan_direct",   "pgscan_kswapd",  "pgscan_direct_throttle",
-		"pgsteal_direct",  "pgsteal_kswapd", "compact_stall",
-		"compact_success", "compact_fail",   "pswpin",
-		"pswpout",	   "pgfault",	     "pgmajfault",
-		"oom_kill",	   "thp_fault_alloc"};
+		"pgscan_direct",
+		"pgscan_kswapd",
+		"pgscan_direct_throttle",
+		"pgsteal_direct",
+		"pgsteal_kswapd",
+		"compact_stall",
+		"compact_success",
+		"compact_fail",
+		"pswpin",
+		"pswpout",
+		"pgfault",
+		"pgmajfault",
+		"oom_kill",
+		"thp_fault_alloc",
+		"thp_fault_fallback",
+		"thp_collapse_alloc",
+		"thp_collapse_alloc_failed",
+		"thp_split_page",
+		"thp_split_pmd",
+	};
 
 	if (!reading->vmstat)
 		return;
@@ -150,81 +124,26 @@ static void put_vmstat(const struct reading *reading, struct exposition *e)
 		uint64_t value;
 
 		if (reading_vmstat(reading, keys[i], &value))
-			put_typed(e, keys[i], value);
+			sysom_put(e, keys[i], value);
 	}
 }
 
-/* "cpu0 0 0 0 0 0 0 RUN_NS DELAY_NS PCOUNT": the eighth and ninth number since version 15 of the file (2.6.30). */
-static void put_cpu(struct exposition *e, char *line)
+/* Of all zones and nodes; the original has those of one zone, of the first node. */
+static void put_buddyinfo(const struct reading *reading, struct exposition *e)
 {
-	const char *cpu = strsep(&line, " "), *word = NULL;
-	uint64_t delay, count;
+	struct pressure_zones zones;
 
-	for (int i = 0; i < 8 && line; i++)
-		word = strsep(&line, " ");
-	if (!word || !line || num_u64(word, 0, UINT64_MAX, &delay) < 0 ||
-	    num_u64(strsep(&line, " "), 0, UINT64_MAX, &count) < 0)
+	pressure_read_blocks(&reading->host->proc, &zones, NULL);
+	if (zones.orders == 0)
 		return;
-	for (int i = 0; i < 2; i++) {
-		const struct label labels[] = {{"cpu", cpu}, {"type", i ? "pcount" : "delay"}};
+	exposition_family(e, "sysom_proc_buddyinfo", EXPOSITION_GAUGE,
+			  "As SysOM names it; free blocks by order, of all zones.");
+	for (size_t order = 0; order < zones.orders; order++) {
+		char type[32];
 
-		exposition_u64(e, labels, ARRAY_SIZE(labels), i ? count : delay);
+		(void)snprintf(type, sizeof(type), "buddyinfo%zu", order);
+		sysom_put(e, type, zones.free_blocks[order]);
 	}
-}
-
-static void put_schedstat(const struct root *proc, struct exposition *e)
-{
-	_cleanup_buf_ struct buf text = BUF_INIT(FILE_MAX);
-	char *rest, *line;
-
-	if (root_read(proc, "schedstat", &text, NULL) < 0 || !text.data)
-		return;
-	exposition_family(e, "sysom_proc_schedstat", EXPOSITION_COUNTER,
-			  "As SysOM names it; delay in ns. WaitOnRunq is delay by pcount.");
-	rest = text.data;
-	while ((line = strsep(&rest, "\n"))) {
-		if (strncmp(line, "cpu", 3) == 0)
-			put_cpu(e, line);
-	}
-}
-
-/* Counts above a length, of one kind of stall. */
-static void put_jitter(struct exposition *e, const char *mod, const struct hist *hist)
-{
-	static const struct {
-		const char *type;
-		uint64_t above_us;
-	} lengths[] = {{"dltnum", 0}, {"gt100ms", 100000}, {"gt500ms", 500000}, {"gt1s", 1000000}};
-
-	for (size_t i = 0; i < ARRAY_SIZE(lengths); i++) {
-		const struct label labels[] = {{"mod", mod}, {"type", lengths[i].type}};
-		uint64_t below = lengths[i].above_us ? hist_count_le(hist, lengths[i].above_us) : 0;
-
-		exposition_u64(e, labels, ARRAY_SIZE(labels),
-			       hist_count_le(hist, UINT64_MAX) - below);
-	}
-}
-
-static void put_stalls(const struct reading *reading, struct exposition *e)
-{
-	static const char *const mods[STALLS_KINDS] = {
-		[STALLS_NO_SCHED] = "noschd",
-		[STALLS_IRQ_OFF] = "irqoff",
-	};
-	struct hist sums[STALLS_KINDS] = {{0}};
-
-	if (!reading->stalls)
-		return;
-	for (size_t i = 0; i < reading->stalls->waits->n; i++) {
-		const struct latency_row *row = &reading->stalls->waits->rows[i];
-
-		if (row->cause < STALLS_KINDS)
-			hist_add(&sums[row->cause], &row->hist);
-	}
-	exposition_family(e, "sched_moni_jitter", EXPOSITION_COUNTER,
-			  "As SysOM names it; CPUs kept from others for 10 ms and more.");
-	for (int kind = 0; kind < STALLS_KINDS; kind++)
-		put_jitter(e, mods[kind], &sums[kind]);
 }
 
 static void put_cgroups(const struct reading *reading, struct exposition *e)
@@ -232,18 +151,21 @@ static void put_cgroups(const struct reading *reading, struct exposition *e)
 	if (reading->dying_cgroups == UINT64_MAX)
 		return;
 	exposition_family(e, "sysom_cgroups", EXPOSITION_GAUGE, "As SysOM names it.");
-	put_typed(e, "memory", reading->live_cgroups + reading->dying_cgroups);
+	sysom_put(e, "memory", reading->live_cgroups + reading->dying_cgroups);
+}
+
+void sysom_memory(struct reading *reading, struct exposition *e)
+{
+	if (reading->meminfo)
+		put_meminfo(reading->meminfo, e);
+	put_vmstat(reading, e);
+	put_buddyinfo(reading, e);
+	put_cgroups(reading, e);
 }
 
 void export_sysom(struct reading *reading, struct exposition *e)
 {
-	const struct root *proc = &reading->host->proc;
-
-	put_meminfo(reading, e);
-	put_vmstat(reading, e);
-	put_schedstat(proc, e);
-	put_cgroups(reading, e);
-	put_reclaim(reading, e);
-	put_compaction(reading, e);
-	put_stalls(reading, e);
+	sysom_memory(reading, e);
+	sysom_cpu(reading, e);
+	sysom_containers(reading, e);
 }

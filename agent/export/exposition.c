@@ -109,6 +109,14 @@ void exposition_ns(struct exposition *e, const struct label *labels, size_t n, u
 	put_ns(&e->text, ns);
 }
 
+void exposition_milli(struct exposition *e, const struct label *labels, size_t n, uint64_t milli)
+{
+	if (!admit(e, 1))
+		return;
+	put_name(e, "", labels, n, NULL);
+	(void)buf_printf(&e->text, "%" PRIu64 ".%03" PRIu64 "\n", milli / 1000, milli % 1000);
+}
+
 /* 64 us -> "0.000064", 1 s -> "1.0", as OpenMetrics writes them. */
 static const char *edge_text(uint64_t us, char out[24])
 {

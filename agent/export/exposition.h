@@ -46,6 +46,8 @@ void exposition_u64(struct exposition *e, const struct label *labels, size_t n, 
 void exposition_i64(struct exposition *e, const struct label *labels, size_t n, int64_t value);
 /* Nanoseconds, written in seconds without rounding. */
 void exposition_ns(struct exposition *e, const struct label *labels, size_t n, uint64_t ns);
+/* Thousandths, written as a decimal fraction. */
+void exposition_milli(struct exposition *e, const struct label *labels, size_t n, uint64_t milli);
 /* In seconds, with those of exposition_edges_us that are at least from_us: shorter ones may not be told apart. */
 void exposition_hist(struct exposition *e, const struct label *labels, size_t n,
 		     const struct hist *hist, uint64_t from_us);

@@ -8,6 +8,7 @@
 #include "identity/pods.h"
 #include "instruments/cgroupfs.h"
 #include "instruments/compaction.h"
+#include "instruments/cpu_times.h"
 #include "instruments/meminfo.h"
 #include "instruments/reclaim.h"
 #include "instruments/runqueue.h"
@@ -36,6 +37,7 @@ struct reading {
 	struct container_memory *containers; /* at most COLLECTOR_MAX_CONTAINERS */
 	size_t n_containers;
 	char *capture_problems[CAPTURES];
+	uint64_t cpu_before[CPU_MODES];	      /* ticks, as the reading before found them */
 	uint64_t live_cgroups, dying_cgroups; /* memory cgroups; UINT64_MAX: unknown */
 	uint64_t
 		unknown_cgroups; /* rows of cgroups that `pods` does not know; counted by the families */

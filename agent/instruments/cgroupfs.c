@@ -190,6 +190,25 @@ int cgroupfs_stat(const struct cgroupfs *cg, const char *path, struct cgroup_sta
 	return 0;
 }
 
+void cgroupfs_events(const struct cgroupfs *cg, const char *path, struct cgroup_events *ret)
+{
+	static const struct keyvalue_field fields[] = {
+		{"oom_kill", offsetof(struct cgroup_events, oom_kills), 1, false},
+		{"max", offsetof(struct cgroup_events, at_limit), 1, false}, /* v2 */
+	};
+	const char *rel = path + strspn(path, "/");
+	bool v2 = cg->mode == CGROUP_V2;
+	_cleanup_free_ char *file =
+		xasprintf("%s/%s", *rel ? rel : ".", v2 ? "memory.events" : "memory.oom_control");
+	_cleanup_buf_ struct buf text = BUF_INIT(STAT_MAX);
+
+	*ret = (struct cgroup_events){UINT64_MAX, UINT64_MAX};
+	if (root_read(&cg->memory, file, &text, NULL) == 0 && text.data)
+		keyvalue_parse(text.data, file, fields, ARRAY_SIZE(fields), ret, NULL, NULL);
+	if (!v2)
+		ret->at_limit = read_value(cg, rel, "memory.failcnt");
+}
+
 int cgroupfs_usage(const struct cgroupfs *cg, const char *path, struct cgroup_usage *ret,
 		   struct err *err)
 {

@@ -65,6 +65,16 @@ struct cgroup_stat {
 /* One read of memory.stat, which makes the kernel sum its per-CPU counters up. -ENOENT: the cgroup is gone. */
 int cgroupfs_stat(const struct cgroupfs *cg, const char *path, struct cgroup_stat *ret,
 		  struct parse_notes *notes, struct err *err);
+/*
+ * Since it was made; UINT64_MAX: unknown. v1 counts in at_limit what its own limit stopped, but not where the limit with swap is as
+ * low and stops it first; v2 counts what happened to cgroups below it too.
+ */
+struct cgroup_events {
+	uint64_t at_limit;
+	uint64_t oom_kills; /* processes that were killed for want of memory; since 4.13 */
+};
+
+void cgroupfs_events(const struct cgroupfs *cg, const char *path, struct cgroup_events *ret);
 /* Pure, for tests and fuzzing. */
 void cgroupfs_parse_stat(const char *text, bool v2, struct cgroup_stat *ret,
 			 struct parse_notes *notes);

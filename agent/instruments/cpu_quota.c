@@ -55,6 +55,7 @@ static void set_limit(uint64_t quota_us, uint64_t period_us, struct cpu_quota *r
 	if (period_us == 0)
 		return;
 	ret->limit_millis = num_muldiv(quota_us, 1000, period_us);
+	ret->quota_us = quota_us;
 	ret->period_us = period_us;
 }
 

@@ -33,6 +33,7 @@ struct cpu_quota {
 	uint64_t throttled;	 /* of these, in which it ran out */
 	uint64_t throttled_ns;	 /* summed over CPUs */
 	uint64_t limit_millis;	 /* thousandths of a CPU; UINT64_MAX: no quota of its own */
+	uint64_t quota_us;	 /* of each period; 0: no quota of its own */
 	uint64_t period_us;	 /* of the quota; 0: unknown */
 	uint64_t request_millis; /* what its weight stands for by the kubelet's rule; 0: unknown */
 };

@@ -8,7 +8,7 @@
 #include "base/mem.h"
 #include "base/num.h"
 
-enum { FIELDS_MAX = 10 };
+enum { FIELDS_MAX = CPU_MODES };
 
 /*
  * "cpu12 1 2 3": the CPU's number and up to FIELDS_MAX values behind it. Returns how many; -1: it is another line, -2: it is one,
@@ -111,6 +111,35 @@ int cpu_times_read(const struct root *proc, struct cpu_times **ret, struct err *
 		cpu_times_parse_schedstat(schedstat.data ? schedstat.data : "", times);
 	*ret = times;
 	return 0;
+}
+
+/* "cpu  1 2 3" comes first, and its numbers in the order of the modes. */
+int cpu_times_parse_modes(char *text, uint64_t ret[CPU_MODES])
+{
+	uint64_t values[CPU_MODES] = {0};
+	char *line = strsep(&text, "\n");
+	const char *word = strsep(&line, " ");
+	size_t n = 0;
+
+	if (!word || strcmp(word, "cpu") != 0)
+		return -EPROTO;
+	while (n < CPU_MODES && (word = strsep(&line, " "))) {
+		if (*word && num_u64(word, 0, UINT64_MAX >> 4, &values[n++]) < 0)
+			return -EPROTO;
+	}
+	memcpy(ret, values, sizeof(values));
+	return 0;
+}
+
+int cpu_times_read_modes(const struct root *proc, uint64_t ret[CPU_MODES], struct err *err)
+{
+	_cleanup_buf_ struct buf stat = BUF_INIT(ROOT_FILE_MAX);
+	int r = root_read(proc, "stat", &stat, err);
+
+	if (r < 0)
+		return r;
+	r = cpu_times_parse_modes(stat.data, ret);
+	return r < 0 ? err_say(err, -r, "stat does not begin with all CPUs' times") : 0;
 }
 
 void cpu_times_free(struct cpu_times *times)

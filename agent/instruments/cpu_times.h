@@ -22,6 +22,21 @@ struct cpu_time {
 	uint64_t irq, softirq, steal;
 };
 
+/* What all CPUs together did, in /proc/stat's order. */
+enum cpu_mode {
+	CPU_USER, /* guests' time is in it, and that of guests with a nice value in CPU_NICE */
+	CPU_NICE,
+	CPU_SYSTEM,
+	CPU_IDLE,
+	CPU_IOWAIT,
+	CPU_IRQ,
+	CPU_SOFTIRQ,
+	CPU_STEAL,
+	CPU_GUEST,
+	CPU_GUEST_NICE,
+	CPU_MODES
+};
+
 struct cpu_times {
 	struct cpu_time *cpus; /* ascending by number; those that are online */
 	size_t n;
@@ -37,8 +52,13 @@ void cpu_times_free(struct cpu_times *times);
 /* NULL: not there. */
 const struct cpu_time *cpu_times_find(const struct cpu_times *times, uint32_t cpu);
 
+/* The first line of /proc/stat, in ticks; modes that the kernel does not have are 0. Errors: root_read()'s; -EPROTO: no such line. */
+int cpu_times_read_modes(const struct root *proc, uint64_t ret[CPU_MODES], struct err *err);
+
 /* Pure, for tests and fuzzing. */
 void cpu_times_parse_stat(const char *text, struct cpu_times *times);
 void cpu_times_parse_schedstat(const char *text, struct cpu_times *times);
+/* text is changed, and may be NULL. */
+int cpu_times_parse_modes(char *text, uint64_t ret[CPU_MODES]);
 
 #endif

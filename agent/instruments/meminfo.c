@@ -36,6 +36,7 @@ static const struct keyvalue_field fields[] = {
 	FIELD("Inactive(anon)", inactive_anon, false),
 	FIELD("Active(file)", active_file, false),
 	FIELD("Inactive(file)", inactive_file, false),
+	FIELD("Mlocked", mlocked, false),
 	FIELD("Dirty", dirty, false),
 	FIELD("Writeback", writeback, false),
 	FIELD("AnonPages", anon_pages, true),

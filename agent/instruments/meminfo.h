@@ -18,7 +18,7 @@ struct meminfo {
 	uint64_t buffers, cached, swap_cached;
 	uint64_t active_anon, inactive_anon; /* the LRU lists, swap cache and shared memory too */
 	uint64_t active_file, inactive_file, dirty, writeback;
-	uint64_t anon_pages, anon_huge_pages, shmem;
+	uint64_t anon_pages, anon_huge_pages, shmem, mlocked;
 	uint64_t k_reclaimable, slab, s_reclaimable, s_unreclaim;
 	uint64_t kernel_stack, page_tables, sec_page_tables, percpu;
 	uint64_t vmalloc_used, hugetlb, bounce, writeback_tmp;

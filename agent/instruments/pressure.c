@@ -125,6 +125,7 @@ void pressure_parse_buddyinfo(char *text, struct pressure_zones *ret, struct par
 			if (*word)
 				add(&ret->free_blocks[order++], word, "buddyinfo", line, notes);
 		}
+		ret->orders = order > ret->orders ? order : ret->orders;
 	}
 }
 
@@ -165,18 +166,33 @@ void pressure_read_stall(const struct root *root, const char *path, struct press
 		pressure_parse_stall(text.data, ret);
 }
 
+static void read_blocks(const struct root *proc, struct pressure_zones *ret,
+			struct parse_notes *notes)
+{
+	_cleanup_buf_ struct buf blocks = BUF_INIT(ROOT_FILE_MAX);
+
+	if (root_read(proc, "buddyinfo", &blocks, NULL) < 0 || !blocks.data)
+		parse_note(notes, "buddyinfo", "", "cannot be read");
+	else
+		pressure_parse_buddyinfo(blocks.data, ret, notes);
+}
+
+void pressure_read_blocks(const struct root *proc, struct pressure_zones *ret,
+			  struct parse_notes *notes)
+{
+	*ret = (struct pressure_zones){0};
+	read_blocks(proc, ret, notes);
+}
+
 void pressure_read_zones(const struct root *proc, struct pressure_zones *ret,
 			 struct parse_notes *notes)
 {
-	_cleanup_buf_ struct buf zones = BUF_INIT(ROOT_FILE_MAX), blocks = BUF_INIT(ROOT_FILE_MAX);
+	_cleanup_buf_ struct buf zones = BUF_INIT(ROOT_FILE_MAX);
 
 	*ret = (struct pressure_zones){0};
 	if (root_read(proc, "zoneinfo", &zones, NULL) < 0 || !zones.data)
 		parse_note(notes, "zoneinfo", "", "cannot be read");
 	else
 		pressure_parse_zoneinfo(zones.data, ret, notes);
-	if (root_read(proc, "buddyinfo", &blocks, NULL) < 0 || !blocks.data)
-		parse_note(notes, "buddyinfo", "", "cannot be read");
-	else
-		pressure_parse_buddyinfo(blocks.data, ret, notes);
+	read_blocks(proc, ret, notes);
 }

@@ -7,6 +7,7 @@
 #define MEMDIAG_INSTRUMENTS_PRESSURE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -33,6 +34,7 @@ struct pressure_stall {
 struct pressure_zones {
 	uint64_t managed, min, low;
 	uint64_t free_blocks[PRESSURE_ORDERS]; /* blocks of 2^order pages */
+	size_t orders;			       /* that buddyinfo has */
 };
 
 /* An absent file or counter is noted, or not known; nothing fails. */
@@ -42,6 +44,9 @@ void pressure_read_vmstat(const struct root *proc, struct pressure_vmstat *ret,
 void pressure_read_stall(const struct root *root, const char *path, struct pressure_stall *ret);
 void pressure_read_zones(const struct root *proc, struct pressure_zones *ret,
 			 struct parse_notes *notes);
+/* Of these the free blocks alone, from one small file. */
+void pressure_read_blocks(const struct root *proc, struct pressure_zones *ret,
+			  struct parse_notes *notes);
 
 /* Thousandths of the free memory that are in blocks too small for the order. */
 unsigned int pressure_unusable_permille(const struct pressure_zones *zones, uint64_t order);

@@ -210,6 +210,19 @@ def test_it_is_the_truth(_bench):
     assert average > 0.0001, f"the server shares its CPU with a hog, but waits {average} s on average"
 
 
+def test_sysoms_names(_bench):
+    """What the original exporter says of a container: the limits it was started with, and what they did to it."""
+    assert value('sysom_container_cpu_cfsquota{pod="limited-0",type="quota_ratio"}') == 10
+    for kind in ("nr_periods", "nr_throttled", "throttled_time"):
+        assert value(f'sysom_container_cpu_stat{{pod="limited-0",type="{kind}"}}') > 0, kind
+        assert value(f'sysom_container_cpu_stat{{pod="hog-0",type="{kind}"}}') == 0, kind
+    assert not query('sysom_container_cpu_cfsquota{pod="hog-0"}'), "a quota without one"
+    assert value('sysom_container_memory_stat{pod="writer-0",type="limit"}') == 64 * MIB
+    assert value('sum(sysom_container_memory_oomcnt)') == 0
+    waits = value('sysom_container_cpuacct_wait_latency{pod="server-0",type="wait_lat_total"}')
+    assert waits > 0, "the server shares its CPU with a hog"
+
+
 def test_recorded_and_alerts(_bench):
     assert query("container:memdiag_direct_reclaim_seconds:rate5m"), "the recording rules gave nothing"
     assert query("up == 1"), "the scrape fails"
@@ -250,5 +263,5 @@ def test_nothing_stays(bench):
     eventually("all programs are gone", 10, lambda: not programs() - loaded_before)
 
 
-TESTS = [test_rules, test_dashboards_are_current, test_format, test_every_panel_has_data, test_it_is_the_truth,
+TESTS = [test_rules, test_dashboards_are_current, test_format, test_every_panel_has_data, test_it_is_the_truth, test_sysoms_names,
          test_recorded_and_alerts, test_cost, test_idle, test_nothing_stays]

@@ -15,6 +15,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct parse_notes notes = {0};
 	struct cpu_times times = {0};
 	struct cpu_quota quota = {0};
+	uint64_t modes[CPU_MODES] = {0};
 
 	cpu_times_parse_stat(text, &times);
 	cpu_times_parse_schedstat(text, &times);
@@ -23,6 +24,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			abort();
 	cpu_quota_parse_stat(text, &quota, &notes);
 	cpu_quota_parse_max(text, &quota);
+	(void)cpu_times_parse_modes(text, modes);
 	free(times.cpus);
 	free(text);
 	return 0;

@@ -319,6 +319,49 @@ static void a_cgroup_adds_up_to_its_usage(void **state)
 	cgroupfs_close(&cg);
 }
 
+static int read_all(void *arg)
+{
+	const struct plant_file *f = arg;
+	static char chunk[MIB];
+
+	for (size_t at = 0; at < f->bytes; at += sizeof(chunk)) {
+		if (pread(f->fd, chunk, sizeof(chunk), (off_t)at) != sizeof(chunk))
+			return 4;
+	}
+	return 0;
+}
+
+/* One that reads more than its limit comes to it again and again, and nobody is killed: what it reads can be dropped. */
+static void a_cgroup_counts_what_its_limit_did(void **state)
+{
+	const char *dir = plant_cgroup("events");
+	struct plant_file file = plant_file(plant_dir(), "file", PLANTED);
+	struct cgroupfs cg = CGROUPFS_INIT;
+	struct cgroup_events before, after;
+	struct plant_child child;
+	bool v2;
+
+	(void)state;
+	plant_release(&file);
+	plant_drop(&file);
+	assert_int_equal(cgroupfs_open(&cg, "/sys/fs/cgroup", NULL), 0);
+	v2 = cg.mode == CGROUP_V2;
+	assert_int_equal(plant_write(dir, v2 ? "memory.max" : "memory.limit_in_bytes", "33554432"),
+			 0);
+	cgroupfs_events(&cg, plant_cgroup_path(dir), &before);
+	child = plant_process(dir, read_all, &file);
+	cgroupfs_events(&cg, plant_cgroup_path(dir), &after);
+	plant_reader_end(&child);
+	plant_close(&file);
+	assert_int_equal(before.at_limit, 0);
+	assert_true(after.at_limit > 0 && after.at_limit < UINT64_MAX);
+	assert_int_equal(before.oom_kills, 0);
+	assert_int_equal(after.oom_kills, 0);
+	cgroupfs_events(&cg, "/memdiag-test-none", &after);
+	assert_true(after.at_limit == UINT64_MAX && after.oom_kills == UINT64_MAX);
+	cgroupfs_close(&cg);
+}
+
 static int clean(void **state)
 {
 	(void)state;
@@ -385,6 +428,7 @@ int main(void)
 		cmocka_unit_test(planted_memory_has_its_own_line),
 		cmocka_unit_test_teardown(huge_pages_are_told_apart, pool_restore),
 		cmocka_unit_test_teardown(a_cgroup_adds_up_to_its_usage, clean),
+		cmocka_unit_test_teardown(a_cgroup_counts_what_its_limit_did, clean),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -63,15 +63,21 @@ static char *ask(unsigned int port, const char *request)
 
 #define GET(path) "GET " path " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 
-static void start(struct monitor *monitor, const char *address, uint64_t max_series)
+static void start_with(struct monitor *monitor, const struct monitor_args *args)
 {
-	const struct monitor_args args = {.address = address, .max_series = max_series};
 	const struct identity_opts identity = {.cri_socket = ""};
 	struct err err = {0};
 
 	memset(monitor, 0, sizeof(*monitor));
-	if (monitor_open(monitor, &args, &host, &identity, never_ready, NULL, &err) < 0)
+	if (monitor_open(monitor, args, &host, &identity, never_ready, NULL, &err) < 0)
 		fail_msg("%s", err.msg);
+}
+
+static void start(struct monitor *monitor, const char *address, uint64_t max_series)
+{
+	const struct monitor_args args = {.address = address, .max_series = max_series};
+
+	start_with(monitor, &args);
 }
 
 static int64_t value_of(const char *text, const char *series)
@@ -102,6 +108,134 @@ static void the_parts_add_up(void **state)
 	assert_int_equal(sum, value_of(text, "memdiag_node_memory_total_bytes"));
 	assert_int_equal(value_of(text, "memdiag_series_dropped"), 0);
 	assert_true(value_of(text, "memdiag_node_memory_cgroups{state=\"live\"}") >= 1);
+	monitor_close(&monitor);
+}
+
+/* A file of /proc; the caller frees it. */
+static char *proc_text(const char *file)
+{
+	struct buf text = BUF_INIT(ROOT_FILE_MAX);
+
+	assert_int_equal(root_read(&host.proc, file, &text, NULL), 0);
+	return buf_take(&text);
+}
+
+static void assert_between(const char *what, int64_t value, int64_t low, int64_t high)
+{
+	if (value < low || value > high)
+		fail_msg("%s: %lld is not in %lld to %lld", what, (long long)value, (long long)low,
+			 (long long)high);
+}
+
+/* Of all series that begin with this. */
+static int64_t sum_of(const char *text, const char *prefix)
+{
+	_cleanup_free_ char *line = xasprintf("\n%s", prefix);
+	int64_t sum = 0;
+
+	for (const char *at = text; (at = strstr(at, line)); at++)
+		sum += strtoll(strchr(at, '}') + 1, NULL, 10);
+	return sum;
+}
+
+/* The kernel's own text before and after the scrape has what is between. */
+static void compare_vmstat(const char *text, const char *before, const char *after)
+{
+	static const char *const keys[] = {"pgfault", "pgmajfault", "pgscan_kswapd", "oom_kill",
+					   "compact_stall"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+		_cleanup_free_ char *series = xasprintf("sysom_proc_vmstat{type=\"%s\"}", keys[i]);
+
+		assert_between(keys[i], value_of(text, series), value_of(before, keys[i]),
+			       value_of(after, keys[i]));
+	}
+}
+
+static int by_value(const void *pa, const void *pb)
+{
+	const int64_t *a = pa, *b = pb;
+
+	return *a < *b ? -1 : *a > *b;
+}
+
+/* The load moves every 5 s; a scrape between two looks has one of the two. */
+static void compare_loadavg(const char *text, const char *before, const char *after)
+{
+	static const char *const types[] = {"load1", "load5", "load15"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
+		_cleanup_free_ char *series =
+			xasprintf("sysom_proc_loadavg{type=\"%s\"}", types[i]);
+		char *ends[] = {(char *)before, (char *)after};
+		int64_t seen[2];
+
+		for (int k = 0; k < 2; k++) {
+			for (size_t skip = 0; skip < i; skip++)
+				ends[k] = strchr(ends[k], ' ') + 1;
+			seen[k] = strtoll(ends[k], &ends[k], 10) * 100;
+			seen[k] += strtoll(ends[k] + 1, NULL, 10);
+		}
+		qsort(seen, 2, sizeof(*seen), by_value);
+		assert_between(types[i], value_of(text, series), seen[0], seen[1]);
+	}
+	assert_true(value_of(text, "sysom_proc_loadavg{type=\"plit\"}") > 1);
+}
+
+/* Free blocks make the free memory, but for the pages that CPUs keep and what moves meanwhile. */
+static void compare_buddyinfo(const char *text, const char *buddyinfo)
+{
+	int64_t pages = 0, page_kib = sysconf(_SC_PAGESIZE) / 1024, n = 0, columns = 0;
+	int64_t free_kib = value_of(text, "sysom_proc_meminfo{type=\"MemFree\"}");
+
+	for (const char *at = text; (at = strstr(at, "\nsysom_proc_buddyinfo{")); at++)
+		pages += strtoll(strchr(at, '}') + 1, NULL, 10) << n++;
+	for (const char *at = strstr(buddyinfo, "zone ") + 5; *at && *at != '\n'; at++)
+		columns += *at == ' ' && at[1] >= '0' && at[1] <= '9';
+	assert_int_equal(n, columns);
+	assert_between("free KiB by order", pages * page_kib, free_kib * 9 / 10 - 65536,
+		       free_kib * 11 / 10 + 65536);
+}
+
+/* The original exporter's names, against /proc and against our own of the same scrape. */
+static void sysoms_names_are_true(void **state)
+{
+	const struct monitor_args args = {.address = "127.0.0.1:0", .compat_sysom = true};
+	_cleanup_free_ char *vmstat = NULL, *vmstat_after = NULL, *load = NULL, *load_after = NULL,
+			    *buddyinfo = NULL, *text = NULL;
+	struct monitor monitor;
+	double shares = 0;
+
+	(void)state;
+	start_with(&monitor, &args);
+	vmstat = proc_text("vmstat");
+	load = proc_text("loadavg");
+	text = ask(server_port(monitor.server), GET("/metrics"));
+	buddyinfo = proc_text("buddyinfo");
+	load_after = proc_text("loadavg");
+	vmstat_after = proc_text("vmstat");
+	compare_vmstat(text, vmstat, vmstat_after);
+	compare_loadavg(text, load, load_after);
+	compare_buddyinfo(text, buddyinfo);
+	assert_int_equal(value_of(text, "sysom_proc_meminfo{type=\"total\"}") * 1024,
+			 value_of(text, "memdiag_node_memory_total_bytes"));
+	assert_int_equal(value_of(text, "sysom_proc_meminfo{type=\"MemAvailable\"}") * 1024,
+			 value_of(text, "memdiag_node_memory_available_bytes"));
+	assert_int_equal(value_of(text, "sysom_proc_vmstat{type=\"pgscan_kswapd\"}"),
+			 value_of(text, "memdiag_node_pages_scanned_kswapd_total"));
+	for (const char *at = text; (at = strstr(at, "\nsysom_proc_cpu_total{")); at++)
+		shares += strstr(at, "\"guest") == strchr(at, '"')
+				  ? 0
+				  : strtod(strchr(at, '}') + 1, NULL);
+	assert_true(shares > 99.9 && shares <= 100);
+	if (value_of(text, "memdiag_capture_attached{capture=\"run_queue\"}"))
+		assert_int_equal(sum_of(text, "sysom_cpu_dist{"),
+				 sum_of(text, "memdiag_node_run_queue_wait_seconds_count{"));
+	if (value_of(text, "memdiag_capture_attached{capture=\"stalls\"}"))
+		assert_int_equal(sum_of(text, "sched_moni_jitter{mod=\"noschd\",type=\"dltnum\""),
+				 sum_of(text, "memdiag_node_scheduling_stall_seconds_count{cause="
+					      "\"no-schedule\""));
+	assert_int_equal(value_of(text, "memdiag_series_dropped"), 0);
 	monitor_close(&monitor);
 }
 
@@ -207,6 +341,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_parts_add_up),
+		cmocka_unit_test(sysoms_names_are_true),
 		cmocka_unit_test(other_requests_are_answered),
 		cmocka_unit_test(many_scrapers_share_a_reading),
 		cmocka_unit_test(a_ceiling_cuts_and_tells),

@@ -253,6 +253,7 @@ static void counters_are_read_with_care(void **state)
 	assert_true(zones.min == 110 && zones.low == 125 && zones.managed == 9000);
 	assert_int_equal(notes.n, 1);
 	pressure_parse_buddyinfo(buddyinfo, &zones, &notes);
+	assert_int_equal(zones.orders, 4);
 	/* 4 + 2x2 + 8 pages; half of them in blocks below order 3. */
 	assert_int_equal(pressure_unusable_permille(&zones, 3), 500);
 	assert_int_equal(pressure_unusable_permille(&zones, 9), 1000);

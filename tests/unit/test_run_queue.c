@@ -341,6 +341,7 @@ static void quotas_of_both_versions(void **state)
 	assert_true(max.limit_millis == UINT64_MAX);
 	cpu_quota_parse_max("150000 100000\n", &max);
 	assert_int_equal(max.limit_millis, 1500);
+	assert_true(max.quota_us == 150000 && max.period_us == 100000);
 	cpu_quota_parse_max("5", &max);
 	cpu_quota_parse_max("", &max);
 	cpu_quota_parse_max("1 0\n", &max);
