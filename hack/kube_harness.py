@@ -34,6 +34,10 @@ HERE = pathlib.Path(__file__).resolve().parent
 ISSUER = "https://kubernetes.default.svc"
 LIBC = ctypes.CDLL(None, use_errno=True)
 PR_SET_PDEATHSIG = 1
+AUDIT_POLICY = {"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"], "rules": [
+    {"level": "Metadata", "verbs": ["create", "update", "patch", "delete"],
+     "resources": [{"group": "memdiag.io"}, {"group": "coordination.k8s.io"}]},
+    {"level": "None"}]}
 
 
 class HarnessError(Exception):
@@ -173,15 +177,37 @@ class Daemon:
 
 
 class Pki:
-    """A certificate authority and what it signs, in one folder, made with openssl."""
+    """A certificate authority and what it signs, in one folder, made with openssl.
+
+    All is valid from a day before until two days from now, so that it is to a client whose clock a test has set, too.
+    """
+
+    CONFIG = """\
+[ca]
+default_ca = this
+[this]
+database = {folder}/index.txt
+new_certs_dir = {folder}
+rand_serial = yes
+default_md = sha256
+default_days = 2
+policy = subject
+unique_subject = no
+[subject]
+organizationName = optional
+commonName = supplied
+"""
 
     def __init__(self, folder):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(mode=0o700, exist_ok=True)
         self.ca, self.ca_key = self.folder / "ca.crt", self.folder / "ca.key"
+        (self.folder / "ca.cnf").write_text(self.CONFIG.format(folder=self.folder))
+        (self.folder / "index.txt").touch()
         self._key(self.ca_key)
-        self._openssl("req", "-x509", "-new", "-key", self.ca_key, "-subj", "/CN=memdiag-test-ca", "-days", "2",
-                      "-sha256", "-out", self.ca, "-addext", "keyUsage=critical,keyCertSign,cRLSign")
+        self._sign("ca", self.ca_key, self.ca, "/CN=memdiag-test-ca",
+                   "basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign,cRLSign\n"
+                   "subjectKeyIdentifier=hash\n", "-selfsign")
 
     def key_pair(self, name):
         """A private key and its public half, as files."""
@@ -192,15 +218,21 @@ class Pki:
 
     def certificate(self, name, subject, names=""):
         """A certificate for both ends of TLS and its key, as files. names is a subjectAltName."""
-        key, request, certificate = (self.folder / f"{name}.{ending}" for ending in ("key", "csr", "crt"))
-        extensions = self.folder / f"{name}.ext"
-        extensions.write_text("keyUsage=critical,digitalSignature\nextendedKeyUsage=serverAuth,clientAuth\n" +
-                              (f"subjectAltName={names}\n" if names else ""))
+        key, certificate = (self.folder / f"{name}.{ending}" for ending in ("key", "crt"))
         self._key(key)
-        self._openssl("req", "-new", "-key", key, "-subj", subject, "-out", request)
-        self._openssl("x509", "-req", "-in", request, "-CA", self.ca, "-CAkey", self.ca_key, "-CAcreateserial",
-                      "-days", "2", "-sha256", "-out", certificate, "-extfile", extensions)
+        self._sign(name, key, certificate, subject,
+                   "keyUsage=critical,digitalSignature\nextendedKeyUsage=serverAuth,clientAuth\n" +
+                   (f"subjectAltName={names}\n" if names else ""), "-cert", self.ca)
         return certificate, key
+
+    def _sign(self, name, key, certificate, subject, extensions, *more):
+        request, file = self.folder / f"{name}.csr", self.folder / f"{name}.ext"
+        file.write_text(extensions)
+        self._openssl("req", "-new", "-key", key, "-subj", subject, "-out", request)
+        # `openssl x509` cannot date back before 3.4.
+        start = time.strftime("%Y%m%d%H%M%SZ", time.gmtime(time.time() - 24 * 3600))
+        self._openssl("ca", "-batch", "-notext", "-config", self.folder / "ca.cnf", "-keyfile", self.ca_key, *more,
+                      "-startdate", start, "-extfile", file, "-in", request, "-out", certificate)
 
     def _key(self, path):
         self._openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", path)
@@ -255,6 +287,7 @@ class ControlPlane:
         self.kubectl_path = assets / "kubectl"
         self._write_kubeconfig(self.kubeconfig, {"client-certificate": str(self.admin[0]),
                                                  "client-key": str(self.admin[1])})
+        self.audit_log = self.folder / "audit.log"
         self.etcd = Daemon("etcd", self._etcd_argv(assets, client, peer), self.folder / "etcd.log",
                            ready=lambda: self._etcd_healthy(client))
         self.apiserver = Daemon("kube-apiserver", self._apiserver_argv(assets, client),
@@ -282,6 +315,8 @@ class ControlPlane:
             "apiserver", "/CN=kube-apiserver",
             "IP:127.0.0.1,DNS:localhost,DNS:kubernetes,DNS:kubernetes.default,DNS:kubernetes.default.svc")
         private, public = self.pki.key_pair("service-account")
+        policy = self.folder / "audit-policy.json"
+        policy.write_text(json.dumps(AUDIT_POLICY))
         return [assets / "kube-apiserver", "--bind-address=127.0.0.1", f"--secure-port={self.port}",
                 # Without a reconciler it does not try to make an Endpoints object out of a loopback address.
                 "--advertise-address=127.0.0.1", "--endpoint-reconciler-type=none",
@@ -290,7 +325,8 @@ class ControlPlane:
                 "--allow-privileged=true", f"--client-ca-file={self.pki.ca}",
                 f"--tls-cert-file={certificate}", f"--tls-private-key-file={key}",
                 f"--service-account-issuer={ISSUER}", f"--api-audiences={ISSUER}",
-                f"--service-account-signing-key-file={private}", f"--service-account-key-file={public}"]
+                f"--service-account-signing-key-file={private}", f"--service-account-key-file={public}",
+                f"--audit-policy-file={policy}", f"--audit-log-path={self.audit_log}"]
 
     @staticmethod
     def _etcd_healthy(port):
@@ -314,6 +350,14 @@ class ControlPlane:
             return False
         finally:
             connection.close()
+
+    def audit(self, offset=0):
+        """What the API server has answered to whoever wrote diagnoses, reports or leases, refusals included, in order.
+
+        Audit events (audit.k8s.io/v1), those after the first `offset`; each is there before its answer is sent.
+        """
+        lines = self.audit_log.read_text().split("\n")[:-1]
+        return [json.loads(line) for line in lines[offset:]]
 
     # -- clients ------------------------------------------------------------------------------------------------------
 
