@@ -25,7 +25,7 @@ sys.path[:0] = [str(HERE), str(ROOT / "hack")]
 
 from kube_harness import ControlPlane, Daemon, HarnessError, clean_environment, exit_on_signals  # noqa: E402
 
-MODULES = ["test_cron", "test_api", "test_operator", "test_faults", "test_pressure", "test_diagnosis", "test_containers", "test_container_files", "test_leaks", "test_gitops", "test_monitoring", "test_latency", "test_privilege"]
+MODULES = ["test_cron", "test_api", "test_operator", "test_faults", "test_pressure", "test_clock", "test_diagnosis", "test_containers", "test_container_files", "test_leaks", "test_gitops", "test_monitoring", "test_latency", "test_privilege"]
 NAMESPACE = "memdiag-system"
 
 
