@@ -15,6 +15,7 @@ SKIPS = [
     # They plant a stall with bpf_loop(), which there is since 5.17.
     ("test_stalls", "test_finds_a_planted_stall", lambda version: version < (5, 17)),
     ("test_stalls", "test_finds_it_by_clock", lambda version: version < (5, 17)),
+    ("test_stalls", "test_finds_interrupts_off", lambda version: version < (5, 17)),
 ]
 
 # Of the output of a program that failed, lines from the beginning and from the end, and how long they may be.
