@@ -14,23 +14,6 @@ struct reading {
 	struct err pages_err;
 };
 
-/* Whether the spec's target means this cgroup's former pod. */
-static bool means(const struct check_env *env, const struct pods *pods,
-		  const struct memcgs_entry *entry)
-{
-	struct pod_cgroup scratch = {0};
-	const struct pod_cgroup *item;
-	bool ret;
-
-	if (!spec_limits_pods(env->spec))
-		return true;
-	item = pods_find(pods, entry->id, entry->path, env->sources->opts.identity.history,
-			 &scratch);
-	ret = item && sources_means_pod(env->spec, item);
-	pod_cgroup_done(&scratch);
-	return ret;
-}
-
 static void read_groups(const struct check_env *env, struct reading *reading)
 {
 	const struct memcgs_snapshot *memcgs = reading->memcgs;
@@ -44,7 +27,7 @@ static void read_groups(const struct check_env *env, struct reading *reading)
 		struct owner owner;
 
 		reading->group_of[i] = SIZE_MAX;
-		if (!means(env, pods, entry))
+		if (!sources_means_cgroup(env->sources, entry->id, entry->path))
 			continue;
 		owner = owner_of_cgroup(pods, env->sources->opts.identity.history, entry->id,
 					entry->path, true);

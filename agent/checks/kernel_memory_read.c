@@ -116,8 +116,7 @@ static void read_cgroups(const struct check_env *env, const struct pods *pods,
 }
 
 /* With a target of pods only their rows stay. */
-static void keep_meant(const struct check_env *env, const struct pods *pods,
-		       struct kernel_owners *owners)
+static void keep_meant(const struct check_env *env, struct kernel_owners *owners)
 {
 	size_t n = 0;
 
@@ -125,18 +124,13 @@ static void keep_meant(const struct check_env *env, const struct pods *pods,
 		return;
 	for (size_t i = 0; i < owners->n; i++) {
 		struct kernel_owner *owner = &owners->items[i];
-		struct pod_cgroup scratch = {0};
-		const struct pod_cgroup *item =
-			owner->whose.cgroup
-				? pods_find(pods, owner->whose.cgroup_id, owner->whose.cgroup,
-					    env->sources->opts.identity.history, &scratch)
-				: NULL;
+		const struct owner *whose = &owner->whose;
 
-		if (item && sources_means_pod(env->spec, item))
+		if (whose->cgroup &&
+		    sources_means_cgroup(env->sources, whose->cgroup_id, whose->cgroup))
 			owners->items[n++] = *owner;
 		else
 			owner_done(&owner->whose);
-		pod_cgroup_done(&scratch);
 	}
 	owners->n = n;
 }
@@ -224,7 +218,7 @@ static int finish(const struct check_env *env, void *self, struct check_result *
 	if (reading.pages)
 		kernel_owners_add_pages(&reading.owners, reading.pages);
 	read_cgroups(env, pods, &reading.owners);
-	keep_meant(env, pods, &reading.owners);
+	keep_meant(env, &reading.owners);
 	kernel_owners_sort(&reading.owners);
 	facts.mem_total = info.total;
 	facts.kernel_stacks = info.kernel_stack;

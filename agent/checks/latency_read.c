@@ -33,23 +33,6 @@ static const char *path_of(const struct naming *naming, uint64_t id, bool *dying
 	return NULL;
 }
 
-/* Whether the spec's target means this cgroup. */
-static bool means(const struct naming *naming, uint64_t id, const char *path)
-{
-	const struct spec *spec = naming->env->spec;
-	struct pod_cgroup scratch = {0};
-	const struct pod_cgroup *item;
-	bool ret;
-
-	if (!spec_limits_pods(spec))
-		return true;
-	item = pods_find(naming->pods, id, path, naming->env->sources->opts.identity.history,
-			 &scratch);
-	ret = item && sources_means_pod(spec, item);
-	pod_cgroup_done(&scratch);
-	return ret;
-}
-
 static void count_row(const struct naming *naming, const struct latency_row *row,
 		      struct latency_rows *rows)
 {
@@ -59,7 +42,7 @@ static void count_row(const struct naming *naming, const struct latency_row *row
 	bool dying;
 	const char *path = path_of(naming, row->cgroup_id, &dying);
 
-	if (!means(naming, id, path))
+	if (!sources_means_cgroup(naming->env->sources, id, path))
 		return;
 	if (path) {
 		owner = owner_of_cgroup(naming->pods, naming->env->sources->opts.identity.history,

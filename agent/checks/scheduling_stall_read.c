@@ -75,21 +75,6 @@ static void name_frames(const struct ksyms *symbols, struct stall_row *row)
 	}
 }
 
-static bool means(const struct check_env *env, const struct pods *pods, uint64_t id,
-		  const char *path)
-{
-	struct pod_cgroup scratch = {0};
-	const struct pod_cgroup *item;
-	bool ret;
-
-	if (!spec_limits_pods(env->spec))
-		return true;
-	item = pods_find(pods, id, path, env->sources->opts.identity.history, &scratch);
-	ret = item && sources_means_pod(env->spec, item);
-	pod_cgroup_done(&scratch);
-	return ret;
-}
-
 static int by_duration(const void *pa, const void *pb)
 {
 	const struct stall_row *a = pa, *b = pb;
@@ -117,7 +102,7 @@ static struct stall_row *name_rows(const struct check_env *env, const struct sta
 						      : NULL;
 		struct stall_row *row = &rows[n];
 
-		if (!means(env, pods, event->cgroup, node ? node->path : NULL))
+		if (!sources_means_cgroup(env->sources, event->cgroup, node ? node->path : NULL))
 			continue;
 		row->event = *event;
 		if (node)

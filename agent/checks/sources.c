@@ -40,6 +40,21 @@ bool sources_means_pod(const struct spec *spec, const struct pod_cgroup *item)
 	return pod_matches(item, spec->namespaces, spec->pod_selector);
 }
 
+bool sources_means_cgroup(const struct sources *sources, uint64_t cgroup_id, const char *path)
+{
+	const struct spec *spec = sources->opts.spec;
+	struct pod_cgroup scratch = {0};
+	const struct pod_cgroup *item;
+	bool ret;
+
+	if (!spec_limits_pods(spec))
+		return true;
+	item = pods_find(sources->pods, cgroup_id, path, sources->opts.identity.history, &scratch);
+	ret = item && sources_means_pod(spec, item);
+	pod_cgroup_done(&scratch);
+	return ret;
+}
+
 /* The cgroups of the pods that the spec means. The caller frees *ret. */
 static int select_cgroups(struct sources *sources, uint64_t **ret, size_t *ret_n, struct err *err)
 {

@@ -69,6 +69,8 @@ int sources_pages_of(struct sources *sources, const uint64_t *ids, size_t n,
 uint64_t sources_budget_left(const struct sources *sources);
 /* Whether the spec's target means this cgroup's pod; true for all when it names none. */
 bool sources_means_pod(const struct spec *spec, const struct pod_cgroup *item);
+/* The same of a cgroup's pod or, by the history, former pod. After sources_pods(), without which only its path tells. */
+bool sources_means_cgroup(const struct sources *sources, uint64_t cgroup_id, const char *path);
 int sources_pods(struct sources *sources, const struct pods **ret, struct err *err);
 /* NULL: the cgroup's processes see what the host sees, or there are none, or nobody may tell. */
 const struct container_view *sources_view(struct sources *sources, const struct pages_memcg *memcg);
