@@ -145,7 +145,7 @@ clean: ## remove build/
 
 # --- files -----------------------------------------------------------------------------------------------------------
 
-build/bpf/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/*.h)
+build/bpf/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/*.h bpf/*/*.h)
 	@mkdir -p $(@D)
 	$(call say,BPF,$@)$(CLANG) $(BPF_CFLAGS) -c $< -o $@
 
@@ -153,7 +153,7 @@ build/bpf/%.skel.h: build/bpf/%.bpf.o
 	$(call say,SKEL,$@)$(BPFTOOL) gen skeleton $< name $(subst -,_,$*)_bpf > $@
 
 # BPF that plants what is to be found, or is a truth to compare with: for tests alone.
-build/tests/bpf/%.bpf.o: tests/bpf/%.bpf.c $(wildcard bpf/*.h)
+build/tests/bpf/%.bpf.o: tests/bpf/%.bpf.c $(wildcard bpf/*.h bpf/*/*.h)
 	@mkdir -p $(@D)
 	$(call say,BPF,$@)$(CLANG) $(BPF_CFLAGS) -c $< -o $@
 

@@ -9,7 +9,7 @@
  * the address says whether a page with that hash was ever chosen.
  */
 #include "alloc_trace.h"
-#include "compat.h"
+#include "compat/page.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 

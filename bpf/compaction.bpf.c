@@ -6,7 +6,8 @@
  * recorded when its first zone is done, and recorded anew when a further one is: until the task's next mark it is one event. Their
  * number is vmstat's compact_stall, which counts those that were only deferred, too.
  */
-#include "compat.h"
+#include "compat/page.h"
+#include "compat/task.h"
 
 #include "compaction.h"
 #include "latency_rows.h"

@@ -5,7 +5,9 @@
  * As in pages.bpf.c nothing is attached, state is global, and what a loop does is a global function. Objects are read without
  * a lock, so each is judged by what it holds: one that is free, being made or torn down is counted apart.
  */
-#include "compat.h"
+#include "compat/file.h"
+#include "compat/slab.h"
+#include "compat/task.h"
 #include "dentries.h"
 #include "pages.h"
 #include "pages_anchor.h"

@@ -2,7 +2,7 @@
 /*
  * Reads every struct page and says what the page is. How it gets past verifiers, and why a call is bounded: see pages.bpf.c.
  */
-#include "compat.h"
+#include "compat/page.h"
 #include "kernel_pages.h"
 #include "pages.h"
 #include "pages_anchor.h"

@@ -6,7 +6,7 @@
 #ifndef MEMDIAG_BPF_LATENCY_ROWS_H
 #define MEMDIAG_BPF_LATENCY_ROWS_H
 
-#include "compat.h"
+#include "compat/cgroup.h"
 #include "latency.h"
 
 struct {

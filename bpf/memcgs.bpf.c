@@ -8,7 +8,8 @@
  *
  * As in pages.bpf.c nothing is attached, state is global, and what a loop does is a global function.
  */
-#include "compat.h"
+#include "compat/memcg.h"
+#include "compat/task.h"
 #include "memcgs.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

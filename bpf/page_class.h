@@ -28,7 +28,7 @@ enum page_class {
 
 #ifdef __bpf__
 
-#include "compat.h"
+#include "compat/page.h"
 
 /* linux/poison.h on x86-64, arm64 and all others with 64 bits: list pointers and tails' mappings that must not be followed. */
 #define POISON(pointer) ((pointer) >> 48 == 0xdead)

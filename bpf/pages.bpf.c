@@ -10,7 +10,8 @@
  * How it gets past verifiers from 5.10 on without bpf_loop() (5.17), and in little time: what a loop does is a global
  * function, which is verified once on its own, and all state lives in globals, so one round looks like another.
  */
-#include "compat.h"
+#include "compat/file.h"
+#include "compat/page.h"
 #include "pages.h"
 #include "pages_anchor.h"
 #include "pages_chain.h"

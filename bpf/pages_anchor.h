@@ -3,7 +3,10 @@
 #ifndef MEMDIAG_BPF_PAGES_ANCHOR_H
 #define MEMDIAG_BPF_PAGES_ANCHOR_H
 
-#include "compat.h"
+#include "compat/file.h"
+#include "compat/memcg.h"
+#include "compat/page.h"
+#include "compat/task.h"
 #include "pages.h"
 
 struct pages_anchor anchor; /* see pages.h */

@@ -3,7 +3,8 @@
 #ifndef MEMDIAG_BPF_PAGES_CHAIN_H
 #define MEMDIAG_BPF_PAGES_CHAIN_H
 
-#include "compat.h"
+#include "compat/cgroup.h"
+#include "compat/file.h"
 #include "pages.h"
 
 struct pages_chain chain; /* see pages.h */

@@ -3,7 +3,7 @@
 #ifndef MEMDIAG_BPF_PAGES_CHUNK_H
 #define MEMDIAG_BPF_PAGES_CHUNK_H
 
-#include "compat.h"
+#include "compat/page.h"
 #include "pages.h"
 
 #define STRUCT_PAGE_MAX 128 /* 64 bytes, more with debug options */

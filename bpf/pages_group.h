@@ -3,7 +3,8 @@
 #ifndef MEMDIAG_BPF_PAGES_GROUP_H
 #define MEMDIAG_BPF_PAGES_GROUP_H
 
-#include "compat.h"
+#include "compat/memcg.h"
+#include "compat/task.h"
 #include "pages.h"
 #include "pages_chain.h"
 

@@ -9,7 +9,7 @@
 #ifndef MEMDIAG_BPF_PAGES_MEMCG_H
 #define MEMDIAG_BPF_PAGES_MEMCG_H
 
-#include "compat.h"
+#include "compat/memcg.h"
 #include "pages.h"
 #include "pages_group.h"
 

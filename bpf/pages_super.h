@@ -3,7 +3,7 @@
 #ifndef MEMDIAG_BPF_PAGES_SUPER_H
 #define MEMDIAG_BPF_PAGES_SUPER_H
 
-#include "compat.h"
+#include "compat/file.h"
 #include "pages.h"
 
 struct pages_super super; /* see pages.h */

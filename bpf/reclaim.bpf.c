@@ -6,6 +6,8 @@
  * ancestors of current's cgroup: the one that is at its limit, or above memory.high. Where that leaves a doubt, the function
  * that called reclaim decides, if user space could name it.
  */
+#include "compat/memcg.h"
+#include "compat/task.h"
 #include "latency_rows.h"
 #include "reclaim.h"
 

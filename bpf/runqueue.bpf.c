@@ -10,7 +10,7 @@
  * Memory for a task is taken where it is forked, or by the walk, never in sched_switch: there the run queue is locked, and an
  * allocation that wakes kswapd would lock it again.
  */
-#include "compat.h"
+#include "compat/task.h"
 #include "runqueue.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -6,7 +6,7 @@
  *
  * Which bit the flag is differs and is in no type information: user space finds it out first, with the two programs at the end.
  */
-#include "compat.h"
+#include "compat/task.h"
 #include "stalls.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -6,7 +6,7 @@
 #ifndef MEMDIAG_BPF_TASK_STATE_H
 #define MEMDIAG_BPF_TASK_STATE_H
 
-#include "compat.h"
+#include "compat/task.h"
 
 enum { TASK_STATES = 8192 }; /* at the same time, without task storage */
 

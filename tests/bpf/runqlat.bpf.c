@@ -3,7 +3,7 @@
  * For tests and benchmarks alone: run queue waits by time stamps, the way other tools do it. A hash by pid is written where a
  * task wakes up or is preempted, and read where it gets the CPU. It shares nothing with how the product does it.
  */
-#include "compat.h"
+#include "compat/task.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 

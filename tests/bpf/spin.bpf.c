@@ -3,7 +3,7 @@
  * For tests alone: runs in the kernel for long without scheduling, in a function that has a name (htab_map_update_elem); or, from
  * a timer, with interrupts off.
  */
-#include "compat.h"
+#include "compat/base.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
