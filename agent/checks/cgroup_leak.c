@@ -8,7 +8,6 @@
 #include "base/mem.h"
 #include "base/num.h"
 #include "base/text.h"
-#include "report/hints.h"
 
 static const char reason[] = "CgroupLeak";
 
@@ -27,13 +26,6 @@ static char *file_name(const struct leak_facts *facts, const struct pages_file *
 	const struct cache_facts names = {.mounts = facts->mounts};
 
 	return cache_file_name(&names, file);
-}
-
-static char *file_open_path(const struct leak_facts *facts, const struct pages_file *file)
-{
-	const struct cache_facts names = {.mounts = facts->mounts};
-
-	return cache_file_open_path(&names, file);
 }
 
 /* --- the result ------------------------------------------------------------------------------------------------------- */
@@ -156,63 +148,6 @@ static void describe(const struct leak_facts *facts, struct check_result *result
 
 /* --- findings --------------------------------------------------------------------------------------------------------- */
 
-static void file_hint_facts(const struct leak_facts *facts, const struct leak_file *top,
-			    struct hint_facts *hints)
-{
-	_cleanup_free_ char *path = file_open_path(facts, top->file);
-	char size[NUM_TEXT_MAX];
-
-	hint_facts_set(hints, "file_size", "%s", num_format_bytes(top->bytes, size));
-	if (path) {
-		_cleanup_free_ char *quoted = text_shell_quote(path, strlen(path));
-
-		hints->conditions |= top->file->kind == PAGES_SHMEM ? HINT_SHMEM_FILE
-								    : HINT_NAMED_FILE;
-		hint_facts_set(hints, "path_q", "%s", quoted);
-	} else if (top->file->deleted && !top->file->kernel_mount && top->file->path) {
-		const char *base = strrchr(top->file->path, '/');
-		_cleanup_free_ char *pattern =
-			xasprintf("*%s (deleted)", base ? base : top->file->path);
-		_cleanup_free_ char *quoted = text_shell_quote(pattern, strlen(pattern));
-
-		hints->conditions |= HINT_DELETED_FILE;
-		hint_facts_set(hints, "path_deleted_q", "%s", quoted);
-	}
-}
-
-/* group NULL: all of them. */
-static void add_hints(const struct leak_facts *facts, const struct leak_group *group,
-		      struct finding *finding)
-{
-	struct hint_facts hints = {0};
-	const struct owner *owner = group ? &group->owner : NULL;
-	uint64_t files = group ? group->file_bytes : facts->memcgs->dying_file_bytes;
-	char size[NUM_TEXT_MAX];
-
-	if (group && group->n_files > 0)
-		file_hint_facts(facts, &group->files[0], &hints);
-	if (owner && owner->controller && owner->ns) {
-		const char *slash = strchr(owner->controller, '/');
-		_cleanup_free_ char *ns = text_shell_quote(owner->ns, strlen(owner->ns));
-		_cleanup_free_ char *kind =
-			slash ? xstrndup(owner->controller, (size_t)(slash - owner->controller))
-			      : xstrdup("all");
-		const char *name = slash ? slash + 1 : owner->controller;
-		_cleanup_free_ char *quoted = text_shell_quote(name, strlen(name));
-
-		hints.conditions |= slash ? HINT_CONTROLLER : 0;
-		hint_facts_set(&hints, "namespace_q", "%s", ns);
-		hint_facts_set(&hints, "kind", "%s", kind);
-		hint_facts_set(&hints, "name_q", "%s", quoted);
-	}
-	if (files > 0)
-		hints.conditions |= HINT_CACHE_PINS;
-	hint_facts_set(&hints, "dying", "%" PRIu64, group ? group->dying : facts->memcgs->dying);
-	hint_facts_set(&hints, "cache_size", "%s", num_format_bytes(files, size));
-	hints_apply(&hints, finding);
-	hint_facts_done(&hints);
-}
-
 static char *message(const struct leak_facts *facts, const struct leak_group *group, uint64_t dying,
 		     uint64_t pinned)
 {
@@ -298,7 +233,7 @@ static void add_finding(const struct leak_facts *facts, const struct leak_group 
 	}
 	finding->message = message(facts, group, dying, finding->bytes);
 	add_evidence(facts, group, finding);
-	add_hints(facts, group, finding);
+	leak_add_hints(facts, group, finding);
 }
 
 void cgroup_leak_judge(const struct leak_facts *facts, struct check_result *result)

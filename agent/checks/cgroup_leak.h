@@ -22,11 +22,16 @@ struct leak_facts {
 		*pages_problem; /* why the files that pin them are unknown; NULL: they are known */
 	uint64_t not_scanned;	/* dying cgroups beyond what one scan can be limited to */
 	const struct mounts *mounts; /* NULL: paths are as the superblock has them */
+	const char *cgroup_mount;    /* path of the memory controller's mount on the host */
 	unsigned int n_cpus;	     /* that may be plugged in */
 };
 
 /* Pure: facts in, result and findings out. */
 void cgroup_leak_judge(const struct leak_facts *facts, struct check_result *result);
+
+/* The remedies for a group, or for all together (group NULL). */
+void leak_add_hints(const struct leak_facts *facts, const struct leak_group *group,
+		    struct finding *finding);
 
 /*
  * Kernel memory that n dying memory cgroups take, an estimate: 13.6 KiB of slab and 1.9 KiB per CPU each, as measured on Linux

@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "checks/cgroup_leak.h"
+#include "identity/block_device.h"
 
 /* What facts point to. */
 struct reading {
@@ -96,6 +97,28 @@ static void read_files(const struct check_env *env, struct leak_facts *facts,
 		facts->pages_problem = reading->pages_err.msg;
 }
 
+static void read_remedies(const struct check_env *env, struct leak_groups *groups)
+{
+	const struct cgroupfs *cg = &env->host->cgroups;
+	_cleanup_root_ struct root sys = ROOT_INIT;
+	bool has_sys = root_open(&sys, "/sys", NULL) == 0;
+
+	for (size_t i = 0; i < groups->n; i++) {
+		struct leak_group *group = &groups->items[i];
+		const struct pages_file *file = group->device.file;
+
+		if (file && has_sys)
+			group->device_name =
+				block_device_name(&sys, file->dev_major, file->dev_minor);
+		if (strcmp(group->place, "/") == 0)
+			continue;
+		if (cgroupfs_has(cg, group->place, "memory.reclaim"))
+			group->reclaim = LEAK_RECLAIM_AMOUNT;
+		else if (cgroupfs_has(cg, group->place, "memory.force_empty"))
+			group->reclaim = LEAK_RECLAIM_ALL;
+	}
+}
+
 static int read_facts(const struct check_env *env, struct leak_facts *facts,
 		      struct reading *reading, struct err *err)
 {
@@ -110,6 +133,7 @@ static int read_facts(const struct check_env *env, struct leak_facts *facts,
 		.spec = env->spec,
 		.memcgs = reading->memcgs,
 		.groups = &reading->groups,
+		.cgroup_mount = env->host->cgroups.memory.path,
 		.n_cpus = cpus > 0 ? (unsigned int)cpus : 1,
 	};
 	r = sources_mounts(env->sources, &facts->mounts, err);
@@ -117,6 +141,7 @@ static int read_facts(const struct check_env *env, struct leak_facts *facts,
 		return r;
 	read_groups(env, reading);
 	read_files(env, facts, reading);
+	read_remedies(env, &reading->groups);
 	leak_groups_sort(&reading->groups);
 	return 0;
 }

@@ -17,6 +17,7 @@ void leak_groups_done(struct leak_groups *groups)
 	for (size_t i = 0; i < groups->n; i++) {
 		owner_done(&groups->items[i].owner);
 		free(groups->items[i].place);
+		free(groups->items[i].device_name);
 	}
 	free(groups->items);
 	map_done(&groups->index);
@@ -163,6 +164,28 @@ static void offer_file(struct leak_group *group, const struct pages_file *file, 
 	group->files[at] = (struct leak_file){file, bytes};
 }
 
+/* Adds what a block device has to the groups, where it is the device with most. of: see groups_of_memcgs(). */
+static void offer_device(struct leak_groups *groups, const size_t *of,
+			 const struct pages_snapshot *pages, const struct pages_file *file)
+{
+	_cleanup_free_ struct leak_device *found = xcalloc(groups->n + 1, sizeof(*found));
+
+	for (size_t k = 0; k < file->n_charges; k++) {
+		const struct pages_charge *charge = &file->charges[k];
+		size_t group = of[charge->memcg];
+
+		if (group == SIZE_MAX)
+			continue;
+		found[group].file = file;
+		found[group].bytes += charge->bytes;
+		found[group].only += charge->bytes == pages->memcgs[charge->memcg].cached_bytes;
+	}
+	for (size_t i = 0; i < groups->n; i++) {
+		if (found[i].bytes > groups->items[i].device.bytes)
+			groups->items[i].device = found[i];
+	}
+}
+
 void leak_groups_files(struct leak_groups *groups, const struct memcgs_snapshot *snapshot,
 		       const size_t *group_of, const struct pages_snapshot *pages)
 {
@@ -177,6 +200,7 @@ void leak_groups_files(struct leak_groups *groups, const struct memcgs_snapshot 
 		group->named_bytes = 0;
 		group->shmem_bytes = 0;
 		group->dirty_bytes = 0;
+		group->device = (struct leak_device){0};
 	}
 	for (size_t i = 0; i < pages->n_memcgs; i++) {
 		if (of[i] == SIZE_MAX)
@@ -190,6 +214,8 @@ void leak_groups_files(struct leak_groups *groups, const struct memcgs_snapshot 
 		for (size_t k = 0; k < file->n_charges; k++)
 			if (of[file->charges[k].memcg] != SIZE_MAX)
 				sums[of[file->charges[k].memcg]] += file->charges[k].bytes;
+		if (file->kind == PAGES_BDEV)
+			offer_device(groups, of, pages, file);
 		/* Again: each group once, and its sum is spent. */
 		for (size_t k = 0; k < file->n_charges; k++) {
 			size_t group = of[file->charges[k].memcg];

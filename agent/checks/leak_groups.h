@@ -25,6 +25,23 @@ struct leak_file {
 	uint64_t bytes;		       /* charged to the group's cgroups */
 };
 
+/*
+ * A block device's own cache: blocks of its filesystem's inodes, directories and bitmaps, charged to whoever was first to need
+ * one. Containers that make files leave some KiB each, which no file's removal frees.
+ */
+struct leak_device {
+	const struct pages_file *file; /* borrowed; NULL: none */
+	uint64_t bytes;		       /* charged to the group's cgroups */
+	uint64_t only;		       /* cgroups that have no other page */
+};
+
+/* What the cgroup above them, if it still lives and is not the root, can be told to give up. */
+enum leak_reclaim {
+	LEAK_RECLAIM_NONE,
+	LEAK_RECLAIM_AMOUNT, /* memory.reclaim: cgroup v2 since 5.19 */
+	LEAK_RECLAIM_ALL,    /* memory.force_empty: cgroup v1 */
+};
+
 struct leak_group {
 	struct owner
 		owner; /* of its largest: former pod and container, path; controller when it is a pod's */
@@ -39,7 +56,10 @@ struct leak_group {
 	uint64_t other_refs;
 	struct leak_file files[LEAK_MAX_FILES]; /* descending */
 	size_t n_files;
-	uint64_t more_files; /* beyond LEAK_MAX_FILES */
+	uint64_t more_files;	   /* beyond LEAK_MAX_FILES */
+	struct leak_device device; /* the one with most bytes */
+	char *device_name;	   /* below /dev, such as "sda1"; NULL: unknown. Owned. */
+	enum leak_reclaim reclaim;
 	uint64_t
 		named_bytes; /* of all files that the page scan kept, more than LEAK_MAX_FILES too */
 };

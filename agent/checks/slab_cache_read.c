@@ -74,14 +74,6 @@ static bool is_row(const struct spec *spec, const struct pod_cgroup *item)
 	return !spec_limits_pods(spec) || sources_means_pod(spec, item);
 }
 
-static bool has_reclaim(const struct cgroupfs *cg, const char *path)
-{
-	_cleanup_free_ char *file = xasprintf("%s/memory.reclaim", path + strspn(path, "/"));
-	struct stat st;
-
-	return fstatat(cg->memory.fd, file, &st, 0) == 0;
-}
-
 static size_t read_containers(const struct check_env *env, struct slab_container **ret,
 			      uint64_t *ret_not_read)
 {
@@ -105,7 +97,7 @@ static size_t read_containers(const struct check_env *env, struct slab_container
 		if (cgroupfs_stat(cg, item->cgroup, &list[n].stat, NULL, NULL) < 0)
 			continue;
 		list[n].owner = owner_of_cgroup(pods, NULL, item->cgroup_id, item->cgroup, false);
-		list[n].can_reclaim = has_reclaim(cg, item->cgroup);
+		list[n].can_reclaim = cgroupfs_has(cg, item->cgroup, "memory.reclaim");
 		n++;
 	}
 	if (n > 1)

@@ -80,6 +80,13 @@ void cgroupfs_close(struct cgroupfs *cg)
 	cg->mode = CGROUP_NONE;
 }
 
+bool cgroupfs_has(const struct cgroupfs *cg, const char *path, const char *file)
+{
+	_cleanup_free_ char *rel = xasprintf("%s/%s", path + strspn(path, "/"), file);
+
+	return exists(&cg->memory, rel + strspn(rel, "/"));
+}
+
 /* Reads path/file; UINT64_MAX when it does not exist (the root has no limits) or holds no number. */
 static uint64_t read_value(const struct cgroupfs *cg, const char *path, const char *file)
 {

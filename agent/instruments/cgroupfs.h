@@ -81,6 +81,9 @@ void cgroupfs_parse_stat(const char *text, bool v2, struct cgroup_stat *ret,
 /* Huge pages of all sizes that it uses, by the hugetlb controller. 0 where that is not mounted, or not enabled for it. */
 uint64_t cgroupfs_hugetlb(const struct cgroupfs *cg, const char *path);
 
+/* Whether that cgroup is there and has that file, such as "memory.reclaim", which not every kernel has. */
+bool cgroupfs_has(const struct cgroupfs *cg, const char *path, const char *file);
+
 /* path as struct pages_memcg has it ("/", "/kubepods/…"). -ENOENT: the cgroup is gone. */
 int cgroupfs_usage(const struct cgroupfs *cg, const char *path, struct cgroup_usage *ret,
 		   struct err *err);

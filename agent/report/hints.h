@@ -23,6 +23,10 @@ enum hint_condition {
 	HINT_SHMEM_FILE = 1 << 9,   /* the largest file is a tmpfs's, and has a path */
 	HINT_CONTROLLER = 1 << 10,  /* kind and name of the pods' controller are known */
 	HINT_CACHE_PINS = 1 << 11,  /* cache of files is what pins, or some of it */
+	HINT_DEVICE_PINS = 1 << 12, /* some are pinned by a block device's cache alone */
+	/* What the cgroup above them can be told: an amount (v2), or all (v1). */
+	HINT_RECLAIM_ABOVE = 1 << 13,
+	HINT_EMPTY_ABOVE = 1 << 14,
 
 	HINT_SLAB_RECLAIM = 1 << 16,	/* a container has much slab, and memory.reclaim */
 	HINT_NODE_SLAB = 1 << 17,	/* none has: only the node as a whole can be asked */

@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
+#include "identity/block_device.h"
 #include "identity/container_view.h"
 #include "identity/mounts.h"
 #include "instruments/cgroupfs.h"
@@ -203,6 +204,34 @@ static void no_process_one_is_an_error(void **state)
 	assert_non_null(strstr(err.msg, "1/mountinfo"));
 }
 
+static void assert_device(const struct root *sys, unsigned int minor, const char *expected)
+{
+	_cleanup_free_ char *name = block_device_name(sys, 8, minor);
+
+	if (expected)
+		assert_string_equal(name ? name : "(null)", expected);
+	else
+		assert_null(name);
+}
+
+/* The name goes into a command: what is no plain path below /dev is none. */
+static void block_devices_have_names(void **state)
+{
+	_cleanup_root_ struct root sys = ROOT_INIT;
+
+	put(*state, "dev/block/8:1/uevent", "MAJOR=8\nMINOR=1\nDEVNAME=sda1\nDEVTYPE=partition\n");
+	put(*state, "dev/block/8:2/uevent", "DEVNAME=cciss/c0d0p1\n");
+	put(*state, "dev/block/8:3/uevent", "MAJOR=8\nDISKNAME=sda\n");
+	put(*state, "dev/block/8:4/uevent", "DEVNAME=\n");
+	put(*state, "dev/block/8:5/uevent", "DEVNAME=a;reboot\n");
+	put(*state, "dev/block/8:6/uevent", "DEVNAME=../etc/passwd\n");
+	assert_int_equal(root_open(&sys, *state, NULL), 0);
+	assert_device(&sys, 1, "sda1");
+	assert_device(&sys, 2, "cciss/c0d0p1");
+	for (unsigned int minor = 3; minor <= 7; minor++)
+		assert_device(&sys, minor, NULL);
+}
+
 static void cgroup_v1(void **state)
 {
 	struct cgroupfs cg = CGROUPFS_INIT;
@@ -228,6 +257,10 @@ static void cgroup_v1(void **state)
 	assert_int_equal(usage.usage, 1000);
 	assert_true(usage.limit == UINT64_MAX);
 	assert_int_equal(cgroupfs_usage(&cg, "/gone", &usage, NULL), -ENOENT);
+	assert_true(cgroupfs_has(&cg, "/a/b", "memory.usage_in_bytes"));
+	assert_false(cgroupfs_has(&cg, "/a", "memory.usage_in_bytes"));
+	assert_false(cgroupfs_has(&cg, "/gone", "memory.stat"));
+	assert_true(cgroupfs_has(&cg, "/", "memory.limit_in_bytes"));
 	cgroupfs_close(&cg);
 	put(*state, "unified/cgroup.procs", "");
 	assert_int_equal(cgroupfs_open(&cg, *state, NULL), 0);
@@ -278,6 +311,7 @@ int main(void)
 		in_folder(no_process_one_is_an_error),
 		in_folder(container_paths),
 		in_folder(volumes_by_path),
+		in_folder(block_devices_have_names),
 		in_folder(cgroup_v1),
 		in_folder(cgroup_v2),
 		in_folder(no_memory_controller),
