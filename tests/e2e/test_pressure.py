@@ -241,7 +241,8 @@ def test_controller_is_refused(bench):
                   "memorydiagnoses/none/status") as jail:
             os.kill(agent.pid, signal.SIGCONT)
             apply(bench, "to-open", WITH_AGENTS)
-            assert 2 <= jail.count() <= STORM
+            counted = jail.count()
+            assert 2 <= counted <= STORM, counted
             names = {what for _verb, what, status, _at in jail.refused(f"controller-{before[0]}") if status == 429}
             assert names == {"memorydiagnoses/to-close", "memorydiagnoses/to-open"}, names
             other = "b" if before[0] == "a" else "a"
