@@ -187,8 +187,9 @@ static void on_written(void *arg, const struct kube_response *response)
 	}
 	entry->written_hash = 0;
 	/* 409: somebody else changed it; the watch brings the new object. 404: deleted; the watch will say so. */
-	if (response->status != 409 && response->status != 404)
-		log_warn("%s: cannot write the status: %s", entry->name, response->error);
+	if (response->status != 409 && response->status != 404 && entry->tries == 0)
+		log_warn("%s: cannot write the status: %s; trying again", entry->name,
+			 response->error);
 	try_later(entry, response);
 }
 

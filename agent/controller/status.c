@@ -80,6 +80,18 @@ static bool find_active_run(struct computation *c)
 	return true;
 }
 
+/* Never goes back, as CronJob's does not: a clock may. */
+static void note_success(const struct computation *c, cJSON *status)
+{
+	time_t last;
+
+	if (clock_parse_rfc3339(tree_str_or_empty(status, "lastSuccessfulTime"), &last) == 0 &&
+	    last >= c->in->now)
+		return;
+	cJSON_DeleteItemFromObjectCaseSensitive(status, "lastSuccessfulTime");
+	tree_add_time(status, "lastSuccessfulTime", c->in->now);
+}
+
 static cJSON *with_run(const struct computation *c, const struct ending *ending, time_t next)
 {
 	cJSON *status = new_status(c);
@@ -87,10 +99,8 @@ static cJSON *with_run(const struct computation *c, const struct ending *ending,
 	run_add(c, ending, status);
 	run_add_results(c, ending != NULL, status);
 	copy_members(c->old, status, memory, ARRAY_SIZE(memory));
-	if (ending && ending->complete) {
-		cJSON_DeleteItemFromObjectCaseSensitive(status, "lastSuccessfulTime");
-		tree_add_time(status, "lastSuccessfulTime", c->in->now);
-	}
+	if (ending && ending->complete)
+		note_success(c, status);
 	add_next(next, status);
 	if (ending)
 		conditions_at_end(c, ending, status);

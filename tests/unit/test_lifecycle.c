@@ -694,6 +694,25 @@ static void clocks_that_jump(void **state)
 	}
 }
 
+static void a_success_is_not_undone(void **state)
+{
+	struct world w = world("2026-11-29T01:00:00Z", "{}");
+
+	(void)state;
+	settle(&w);
+	report(&w, 0);
+	expect_run(&w, "g-1", "Generation", "Complete");
+	assert_string_equal(status_str(&w, "lastSuccessfulTime"), "2026-11-29T01:00:00Z");
+	w.now -= 3600;
+	set_request(&w, "again");
+	settle(&w);
+	report(&w, 0);
+	assert_string_equal(status_str(&w, "run.state"), "Complete");
+	assert_string_equal(status_str(&w, "run.completionTime"), "2026-11-29T00:00:00Z");
+	assert_string_equal(status_str(&w, "lastSuccessfulTime"), "2026-11-29T01:00:00Z");
+	world_end(&w);
+}
+
 static void deadlines_do_not_jump(void **state)
 {
 	struct world w = world("2026-11-29T01:00:00Z", "{}");
@@ -803,6 +822,7 @@ int main(void)
 		cmocka_unit_test(findings_degrade_with_fail_on_alone),
 		cmocka_unit_test(a_failed_scheduled_run_leaves_the_schedule_ready),
 		cmocka_unit_test(clocks_that_jump),
+		cmocka_unit_test(a_success_is_not_undone),
 		cmocka_unit_test(deadlines_do_not_jump),
 		cmocka_unit_test(a_clock_that_was_years_ahead),
 		cmocka_unit_test(the_status_stays_small),
