@@ -6,6 +6,42 @@
 
 #include "base/log.h"
 #include "base/num.h"
+#include "export/families.h"
+
+static int capture_named(const char *name, size_t len)
+{
+	for (int type = 0; type < CAPTURES; type++)
+		if (strlen(capture_names[type]) == len &&
+		    memcmp(capture_names[type], name, len) == 0)
+			return type;
+	return -1;
+}
+
+/* Names with commas between them, or "none". */
+static bool parse_captures(const char *list, unsigned int *ret_off)
+{
+	unsigned int on = 0;
+
+	for (const char *at = list; strcmp(list, "none") != 0;) {
+		size_t len = strcspn(at, ",");
+		int type = capture_named(at, len);
+
+		if (type < 0) {
+			(void)fprintf(stderr,
+				      "memdiag: --metrics-captures: \"%.*s\": must be reclaim, "
+				      "compaction, run_queue or stalls, with commas between them, "
+				      "or none\n",
+				      (int)len, at);
+			return false;
+		}
+		on |= 1U << type;
+		if (!at[len])
+			break;
+		at += len + 1;
+	}
+	*ret_off = ~on & ((1U << CAPTURES) - 1);
+	return true;
+}
 
 bool monitor_parse_option(struct monitor_args *args, int c, const char *value)
 {
@@ -20,6 +56,8 @@ bool monitor_parse_option(struct monitor_args *args, int c, const char *value)
 			      "memdiag: --metrics-max-series: \"%s\": must be 1000 to 1000000\n",
 			      value);
 		return false;
+	case MONITOR_OPT_CAPTURES:
+		return parse_captures(value, &args->captures_off);
 	case MONITOR_OPT_COMPAT_SYSOM:
 		args->compat_sysom = true;
 		return true;
@@ -37,6 +75,7 @@ int monitor_open(struct monitor *monitor, const struct monitor_args *args, const
 		.identity = *identity,
 		.counters = &monitor->counters,
 		.max_series = args->max_series,
+		.captures_off = args->captures_off,
 		.compat_sysom = args->compat_sysom,
 	};
 	struct server_opts serve = {.address = args->address, .ready = ready, .arg = arg};

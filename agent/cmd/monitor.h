@@ -11,6 +11,7 @@
 struct monitor_args {
 	const char *address; /* "": neither endpoint nor attached captures */
 	uint64_t max_series;
+	unsigned int captures_off; /* bits 1 << enum capture_type: not attached between runs */
 	bool compat_sysom;
 };
 
@@ -29,10 +30,16 @@ int monitor_open(struct monitor *monitor, const struct monitor_args *args, const
 		 struct err *err);
 void monitor_close(struct monitor *monitor);
 
-enum { MONITOR_OPT_ADDRESS = 1024, MONITOR_OPT_MAX_SERIES, MONITOR_OPT_COMPAT_SYSOM };
+enum {
+	MONITOR_OPT_ADDRESS = 1024,
+	MONITOR_OPT_MAX_SERIES,
+	MONITOR_OPT_CAPTURES,
+	MONITOR_OPT_COMPAT_SYSOM
+};
 #define MONITOR_OPTIONS                                                                  \
 	{"metrics-address", required_argument, NULL, MONITOR_OPT_ADDRESS},               \
 		{"metrics-max-series", required_argument, NULL, MONITOR_OPT_MAX_SERIES}, \
+		{"metrics-captures", required_argument, NULL, MONITOR_OPT_CAPTURES},     \
 	{                                                                                \
 		"compat-sysom", no_argument, NULL, MONITOR_OPT_COMPAT_SYSOM              \
 	}
@@ -47,6 +54,9 @@ bool monitor_parse_option(struct monitor_args *args, int c, const char *value);
 	"                                 \"\" is none: then nothing is observed between runs\n"   \
 	"      --metrics-max-series N     ceiling of exported series, 1000 to 1000000 (default\n"  \
 	"                                 20000)\n"                                                \
+	"      --metrics-captures LIST    of reclaim, compaction, run_queue and stalls those to\n" \
+	"                                 observe between runs (default: all), such as\n"          \
+	"                                 reclaim,stalls; none: none of them\n"                    \
 	"      --compat-sysom             also what SysOM's dashboards ask for, where it can be\n" \
 	"                                 told without files' names and SysOM's own kernel\n"
 

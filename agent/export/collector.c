@@ -147,9 +147,12 @@ static void attach(struct collector *collector)
 {
 	for (int type = 0; type < CAPTURES; type++) {
 		struct err err = {0};
-		int r = captures_hold(collector->opts.captures, (enum capture_type)type,
-				      &collector->reading.captures[type], &err);
+		int r;
 
+		if (collector->opts.captures_off & 1U << type)
+			continue;
+		r = captures_hold(collector->opts.captures, (enum capture_type)type,
+				  &collector->reading.captures[type], &err);
 		if (r == 0)
 			continue;
 		collector->reading.captures[type] = NULL;

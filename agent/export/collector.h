@@ -29,8 +29,9 @@ struct collector_opts {
 	struct captures *captures;
 	struct identity_opts identity; /* its history is not used: it is the worker's */
 	struct agent_counters *counters;
-	size_t max_series; /* 0: COLLECTOR_MAX_SERIES */
-	bool compat_sysom; /* also the original exporter's names */
+	size_t max_series;	   /* 0: COLLECTOR_MAX_SERIES */
+	unsigned int captures_off; /* bits 1 << enum capture_type: not to be attached */
+	bool compat_sysom;	   /* also the original exporter's names */
 };
 
 int collector_new(const struct collector_opts *opts, struct collector **ret, struct err *err);

@@ -41,9 +41,9 @@ static uint64_t process_cpu_ns(void)
 
 static void put_captures(const struct reading *reading, struct exposition *e)
 {
-	exposition_family(
-		e, "memdiag_capture_attached", EXPOSITION_GAUGE,
-		"1: its programs are attached; 0: this kernel or version lacks what it needs.");
+	exposition_family(e, "memdiag_capture_attached", EXPOSITION_GAUGE,
+			  "1: its programs are attached; 0: --metrics-captures leaves it out, or "
+			  "this kernel lacks what it needs.");
 	for (int type = 0; type < CAPTURES; type++) {
 		const struct label label = {"capture", capture_names[type]};
 

@@ -81,6 +81,10 @@ static void bad_arguments(void **state)
 	assert_refused("run --fail-on never", "--fail-on: \"never\"", "warning or critical");
 	assert_refused("run now", "\"now\"", "options only");
 	assert_refused("runn", "\"runn\"", "--help");
+	assert_refused("agent --metrics-captures reclaim,slab", "--metrics-captures: \"slab\"",
+		       "run_queue or stalls");
+	assert_refused("agent --metrics-captures ''", "--metrics-captures: \"\"",
+		       "run_queue or stalls");
 	assert_refused("agent --log-level loud", "\"loud\"", "error, warn, info or debug");
 }
 

@@ -18,6 +18,7 @@
 #include "base/mem.h"
 #include "base/num.h"
 #include "cmd/monitor.h"
+#include "support/bpf_seen.h"
 
 static struct host host = HOST_INIT;
 
@@ -239,6 +240,29 @@ static void sysoms_names_are_true(void **state)
 	monitor_close(&monitor);
 }
 
+/* Only what is to be observed is attached, and a family of the others is not there. */
+static void captures_can_be_left_out(void **state)
+{
+	const struct monitor_args args = {
+		.address = "127.0.0.1:0",
+		.captures_off = 1U << CAPTURE_RUN_QUEUE | 1U << CAPTURE_STALLS,
+	};
+	static const char *const theirs[] = {"on_switch", "on_tick", "on_clock", NULL};
+	_cleanup_free_ char *text = NULL;
+	struct monitor monitor;
+
+	(void)state;
+	start_with(&monitor, &args);
+	text = ask(server_port(monitor.server), GET("/metrics"));
+	assert_int_equal(value_of(text, "memdiag_capture_attached{capture=\"reclaim\"}"), 1);
+	assert_int_equal(value_of(text, "memdiag_capture_attached{capture=\"run_queue\"}"), 0);
+	assert_int_equal(value_of(text, "memdiag_capture_attached{capture=\"stalls\"}"), 0);
+	assert_non_null(strstr(text, "\nmemdiag_node_direct_reclaim_seconds"));
+	assert_null(strstr(text, "\nmemdiag_node_run_queue_wait_seconds_count"));
+	assert_int_equal(bpf_seen(theirs), 0);
+	monitor_close(&monitor);
+}
+
 static void other_requests_are_answered(void **state)
 {
 	static const struct {
@@ -342,6 +366,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_parts_add_up),
 		cmocka_unit_test(sysoms_names_are_true),
+		cmocka_unit_test(captures_can_be_left_out),
 		cmocka_unit_test(other_requests_are_answered),
 		cmocka_unit_test(many_scrapers_share_a_reading),
 		cmocka_unit_test(a_ceiling_cuts_and_tells),
