@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "base/num.h"
@@ -15,13 +16,81 @@ enum { BUFINFO_MAX = 4 << 20 };
 
 /* --- dma-buf ----------------------------------------------------------------------------------------------------------- */
 
-/* udmabuf makes a buffer of a memfd's pages; all others allocate. A GPU driver's exports are also in its DRM client's sum. */
+/* Drivers over TTM take pages from the allocator; the others' buffers are shmem files. */
+static bool is_ttm(const char *driver)
+{
+	static const char *const ttm[] = {"amdgpu", "radeon", "nouveau", "xe",
+					  "vmwgfx", "qxl",    "ast",	 "loongson"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(ttm); i++)
+		if (strcmp(driver, ttm[i]) == 0)
+			return true;
+	return false;
+}
+
+/* The driver of a card; "": it is software alone. */
+static void card_driver(const struct root *sys, const char *card, char *out, size_t size)
+{
+	char rel[64], target[256];
+	const char *name;
+	ssize_t n;
+
+	(void)snprintf(rel, sizeof(rel), "class/drm/%.16s/device/driver", card);
+	n = readlinkat(sys->fd, rel, target, sizeof(target) - 1);
+	target[n < 0 ? 0 : n] = '\0';
+	name = strrchr(target, '/');
+	(void)snprintf(out, size, "%.31s", name ? name + 1 : target);
+}
+
+/* There is a card, and none whose driver takes pages from the allocator. */
+static bool cards_use_shmem(const struct root *sys)
+{
+	int fd = sys->fd < 0 ? -1
+			     : openat(sys->fd, "class/drm", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	const struct dirent *entry;
+	bool found = false, ttm = false;
+
+	if (!dir) {
+		if (fd >= 0)
+			(void)close(fd);
+		return false;
+	}
+	while ((entry = readdir(dir))) {
+		char driver[32];
+
+		/* "card0"; "card0-HDMI-A-1" is one of its connectors. */
+		if (strncmp(entry->d_name, "card", 4) != 0 || strchr(entry->d_name, '-'))
+			continue;
+		card_driver(sys, entry->d_name, driver, sizeof(driver));
+		found = true;
+		ttm |= is_ttm(driver);
+	}
+	(void)closedir(dir);
+	return found && !ttm;
+}
+
+/*
+ * udmabuf makes a buffer of a memfd's pages; most others allocate. What DRM exports is in its client's sum too; it calls itself
+ * "drm" whichever the driver is (i915 has its own export), so all cards are asked.
+ */
+static enum kmem_line dma_buf_line(struct kmem_reading *reading, const char *exporter)
+{
+	if (strcmp(exporter, "drm") == 0) {
+		if (!reading->cards_asked)
+			reading->cards_shmem = cards_use_shmem(&reading->sys);
+		reading->cards_asked = true;
+		return reading->cards_shmem ? KMEM_IN_SHMEM : KMEM_IN_RESIDUAL;
+	}
+	return strcmp(exporter, "udmabuf") == 0 || strcmp(exporter, "i915") == 0 ? KMEM_IN_SHMEM
+										 : KMEM_IN_RESIDUAL;
+}
+
 static void add_dma_buf(struct kmem_reading *reading, pid_t pid, const char *exporter,
 			uint64_t bytes)
 {
-	kmem_add(reading, KMEM_DMA_BUF,
-		 strcmp(exporter, "udmabuf") == 0 ? KMEM_IN_SHMEM : KMEM_IN_RESIDUAL, KMEM_AT_MOST,
-		 pid, exporter, bytes, 1);
+	kmem_add(reading, KMEM_DMA_BUF, dma_buf_line(reading, exporter), KMEM_AT_MOST, pid,
+		 exporter, bytes, 1);
 }
 
 void kmem_dma_buf_fd(void *arg, const struct root *proc, const struct proc_fd *fd)
@@ -155,18 +224,6 @@ bool kmem_drm_parse(const char *fdinfo, struct kmem_drm *ret)
 	if (ret->bytes == 0)
 		ret->bytes = sum_regions(fdinfo, "drm-total-");
 	return true;
-}
-
-/* Drivers over TTM take pages from the allocator; the others' buffers are shmem files. */
-static bool is_ttm(const char *driver)
-{
-	static const char *const ttm[] = {"amdgpu", "radeon", "nouveau", "xe",
-					  "vmwgfx", "qxl",    "ast",	 "loongson"};
-
-	for (size_t i = 0; i < ARRAY_SIZE(ttm); i++)
-		if (strcmp(driver, ttm[i]) == 0)
-			return true;
-	return false;
 }
 
 void kmem_drm_fd(void *arg, const struct root *proc, const struct proc_fd *fd)

@@ -63,6 +63,7 @@ struct kmem_reading {
 	pid_t perf_pid, nvidia_pid, uring_pid; /* whose maps have been read */
 	pid_t pidfd_pid;		       /* whose pidfd is open */
 	int pidfd;
+	bool cards_asked, cards_shmem; /* where the buffers of GPUs are */
 	uint64_t huge_pool; /* bytes of all pools; 0: no process is asked for huge pages */
 	uint64_t huge_free, huge_mapped,
 		huge_in_files; /* bytes; the latter: not mapped by their holder */

@@ -331,12 +331,20 @@ static const struct entry tree[] = {
 			     "drm-memory-gtt:\t1024 KiB\n"},
 	{"proc/12"}, /* it has just ended */
 	{"sys"},
+	{"sys/class"},
+	{"sys/class/drm"},
+	{"sys/class/drm/card0"},
+	{"sys/class/drm/card0/device"},
+	{"sys/class/drm/card0/device/driver", NULL, "../../../bus/pci/drivers/mgag200"},
+	{"sys/class/drm/card0-VGA-1"},
+	{"sys/class/drm/card1"},
 	{"sys/kernel"},
 	{"sys/kernel/debug"},
 	{"sys/kernel/debug/dma_buf"},
 	{"sys/kernel/debug/dma_buf/bufinfo",
 	 "08388608\t00000002\t00080007\t00000002\tsystem\t00000039\t<none>\n"
-	 "00004096\t00000002\t00080007\t00000001\tudmabuf\t00000040\t<none>\n"},
+	 "00004096\t00000002\t00080007\t00000001\tudmabuf\t00000040\t<none>\n"
+	 "00008192\t00000002\t00080007\t00000001\tdrm\t00000041\t<none>\n"},
 	{"sys/kernel/mm"},
 	{"sys/kernel/mm/hugepages"},
 	{"sys/kernel/mm/hugepages/hugepages-2048kB"},
@@ -419,6 +427,7 @@ static void a_recorded_host(void **state)
 	assert_true(!find_row(&s->owners, KMEM_DMA_BUF, 10, "system") !=
 		    !find_row(&s->owners, KMEM_DMA_BUF, 11, "system"));
 	assert_row(s, KMEM_DMA_BUF, 0, "udmabuf", KMEM_IN_SHMEM, 4096);
+	assert_row(s, KMEM_DMA_BUF, 0, "drm", KMEM_IN_SHMEM, 8192);
 	assert_true(!find_row(&s->owners, KMEM_DRM, 10, NULL) !=
 		    !find_row(&s->owners, KMEM_DRM, 11, NULL));
 	assert_row(s, KMEM_HUGE_PAGES, 0, "free, 2048 KiB pages", KMEM_IN_HUGE_PAGES, 10 * MIB);
@@ -430,6 +439,28 @@ static void a_recorded_host(void **state)
 	assert_row(s, KMEM_VMALLOC, 0, "big_table", KMEM_IN_VMALLOC, MIB);
 	assert_null(find_row(&s->owners, KMEM_VMALLOC, 0, "small"));
 	assert_int_equal(s->missing.n, 1); /* NVIDIA's own */
+	kmem_snapshot_free(s);
+	(void)nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+/* "drm" says nothing of the driver: one card's is enough. */
+static void buffers_where_a_driver_allocates(void **state)
+{
+	_cleanup_free_ char *dir = plant_tree();
+	_cleanup_free_ char *proc_path = xasprintf("%s/proc", dir), *sys = xasprintf("%s/sys", dir);
+	_cleanup_free_ char *device = xasprintf("%s/class/drm/card1/device", sys);
+	_cleanup_free_ char *driver = xasprintf("%s/driver", device);
+	_cleanup_root_ struct root proc = ROOT_INIT;
+	struct kmem_snapshot *s = NULL;
+
+	(void)state;
+	assert_int_equal(mkdir(device, 0755), 0);
+	assert_int_equal(symlink("../../../bus/pci/drivers/amdgpu", driver), 0);
+	assert_int_equal(root_open(&proc, proc_path, NULL), 0);
+	assert_int_equal(kmem_read(&(struct kmem_opts){.proc = &proc, .sys = sys, .recorded = true},
+				   &s, NULL),
+			 0);
+	assert_row(s, KMEM_DMA_BUF, 0, "drm", KMEM_IN_RESIDUAL, 8192);
 	kmem_snapshot_free(s);
 	(void)nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
@@ -639,6 +670,7 @@ int main(void)
 		cmocka_unit_test(dma_bufs_of_debugfs),
 		cmocka_unit_test(vmalloc_by_function),
 		cmocka_unit_test(a_recorded_host),
+		cmocka_unit_test(buffers_where_a_driver_allocates),
 		cmocka_unit_test(a_large_vmalloc_list_is_not_read),
 		cmocka_unit_test(sockets_have_holders),
 		cmocka_unit_test(packet_rings),
