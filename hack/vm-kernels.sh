@@ -5,11 +5,10 @@
 # apt state of our own: nothing of the machine's changes. A suite that cannot be had is said in one line and left out.
 set -euo pipefail
 
-# 5.10, 6.1, 6.12 and the newest there is. The cloud flavour is the same kernel with a fifth of the drivers.
+# 5.10, 6.1, 6.12 and the newest there is.
 suites=${*:-bullseye bookworm bookworm-backports sid}
 # A disk, and what the kernel would load itself for who asks about sockets; the machine has no modprobe.
-wanted="virtio_pci virtio_blk ext4 af_packet af_packet_diag unix_diag inet_diag tcp_diag udp_diag raw_diag netlink_diag"
-flavour=cloud-$(dpkg --print-architecture)
+basic="virtio_pci virtio_blk ext4 af_packet af_packet_diag unix_diag inet_diag tcp_diag udp_diag raw_diag netlink_diag"
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/memdiag/kernels
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 
@@ -23,6 +22,17 @@ trap 'rm -rf "$state"' EXIT
 
 mirror=$(apt-get indextargets --format '$(ORIGIN) $(LABEL) $(REPO_URI)' 'Created-By: Packages' |
 	awk '$1 == "Debian" && $2 == "Debian" {print $3; exit}')
+
+# Sets what is taken of $suite. The cloud flavour is the same kernel with a fifth of the drivers; one suite has all of them, for
+# devices that are software alone: a GPU without hardware, RDMA over Ethernet (it asks the kernel's crypto for crc32).
+choose() {
+	flavour=cloud-$(dpkg --print-architecture)
+	wanted=$basic
+	if [ "$suite" = bookworm ]; then
+		flavour=${flavour#cloud-}
+		wanted="$basic vgem crc32_generic rdma_rxe"
+	fi
+}
 
 # What apt says is kept for the line that reports a suite. An empty status: what is installed here decides nothing.
 private_apt() {
@@ -80,6 +90,7 @@ keep_what_is_needed() {
 }
 
 for suite in $suites; do
+	choose
 	if [ "$(cat "$cache/$suite/wanted" 2>/dev/null)" != "$wanted" ]; then
 		mkdir -p "$state/$suite"
 		if [ -z "$mirror" ]; then

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -20,7 +21,9 @@
 #include "base/mem.h"
 #include "instruments/kmem.h"
 #include "instruments/meminfo.h"
+#include "support/plant_device.h"
 #include "support/plant_kernel.h"
+#include "support/plant_rdma.h"
 
 #define MIB	  ((int64_t)1 << 20)
 #define PLANTED	  (64 * MIB)
@@ -217,6 +220,129 @@ static void the_pool_of_huge_pages_is_told(void **state)
 	assert_true(unused >= (uint64_t)PLANTED);
 }
 
+/* --- devices ------------------------------------------------------------------------------------------------------------- */
+
+#define BUFFER	  (32 * MIB)
+#define RDMA_NAME "memdiag_rxe"
+
+/* Of the rows of that kind, process and name: bytes, and the number of buffers. */
+static struct kmem_owner device_row(pid_t pid, enum kmem_kind kind, const char *what)
+{
+	struct kmem_snapshot *snapshot = read_owners();
+	struct kmem_owner found = {0};
+
+	for (size_t i = 0; i < snapshot->owners.n; i++) {
+		const struct kmem_owner *row = &snapshot->owners.items[i];
+
+		if (row->pid != pid || row->kind != kind)
+			continue;
+		print_message("  %s of \"%s\": %llu KiB\n", kmem_kind_names[kind], row->what,
+			      (unsigned long long)row->bytes >> 10);
+		if (strcmp(row->what, what) != 0)
+			continue;
+		assert_int_equal(found.count, 0);
+		found = *row;
+	}
+	kmem_snapshot_free(snapshot);
+	return found;
+}
+
+/*
+ * The buffer's row, and that its memory is counted in the line that truth says. Others use the machine too: a few tries, as
+ * above.
+ */
+static struct kmem_owner device_owner(enum plant_device device, const char *what,
+				      enum kmem_line truth)
+{
+	struct kmem_owner row = {0};
+	int64_t grown = 0;
+
+	for (int try = 0; try < 6; try++) {
+		int64_t before = counted(KMEM_DMA_BUF, truth);
+		struct plant_child child = plant_device(device, BUFFER);
+
+		(void)usleep(100000);
+		grown = counted(KMEM_DMA_BUF, truth) - before;
+		row = device_row(child.pid, KMEM_DMA_BUF, what);
+		plant_kernel_end(&child);
+		if (llabs(grown - BUFFER) <= TOLERANCE)
+			break;
+		(void)usleep(300000);
+	}
+	print_message("  %s: %+lld KiB\n", kmem_line_names[truth], (long long)grown >> 10);
+	assert_true(llabs(grown - BUFFER) <= TOLERANCE);
+	assert_true(row.bytes == (uint64_t)BUFFER);
+	assert_int_equal(row.count, 1);
+	return row;
+}
+
+static void a_buffer_of_udmabuf_has_its_owner(void **state)
+{
+	(void)state;
+	if (!plant_device_there(PLANT_UDMABUF))
+		skip();
+	assert_int_equal(device_owner(PLANT_UDMABUF, "udmabuf", KMEM_IN_SHMEM).line, KMEM_IN_SHMEM);
+}
+
+static void a_buffer_of_a_heap_has_its_owner(void **state)
+{
+	(void)state;
+	if (!plant_device_there(PLANT_DMA_HEAP))
+		skip();
+	assert_int_equal(device_owner(PLANT_DMA_HEAP, "system", KMEM_IN_RESIDUAL).line,
+			 KMEM_IN_RESIDUAL);
+}
+
+/* DRM names itself as the exporter, not its driver. */
+static void a_buffer_of_a_gpu_has_its_owner(void **state)
+{
+	(void)state;
+	if (!plant_device_there(PLANT_VGEM))
+		skip();
+	assert_int_equal(device_owner(PLANT_VGEM, "drm", KMEM_IN_SHMEM).line, KMEM_IN_SHMEM);
+}
+
+/* Only debugfs shows it then. */
+static void a_buffer_that_is_mapped_alone_is_seen(void **state)
+{
+	bool heap = plant_device_there(PLANT_DMA_HEAP), mounted;
+	const char *what = heap ? "system" : "drm";
+	struct kmem_owner before, after;
+	struct plant_child child;
+
+	(void)state;
+	if (!heap && !plant_device_there(PLANT_VGEM))
+		skip();
+	mounted = access("/sys/kernel/debug/dma_buf", F_OK) < 0 &&
+		  mount("debugfs", "/sys/kernel/debug", "debugfs", 0, NULL) == 0;
+	before = device_row(0, KMEM_DMA_BUF, what);
+	child = plant_device_mapped(heap ? PLANT_DMA_HEAP : PLANT_VGEM, BUFFER);
+	after = device_row(0, KMEM_DMA_BUF, what);
+	plant_kernel_end(&child);
+	if (mounted)
+		(void)umount("/sys/kernel/debug");
+	assert_true(after.bytes == before.bytes + (uint64_t)BUFFER);
+	assert_int_equal(after.count, before.count + 1);
+}
+
+static void an_rdma_region_has_its_owner(void **state)
+{
+	struct plant_child child;
+	struct kmem_owner row;
+
+	(void)state;
+	if (!plant_device_there(PLANT_RDMA))
+		skip();
+	plant_rdma_link(RDMA_NAME);
+	child = plant_device(PLANT_RDMA, BUFFER);
+	row = device_row(child.pid, KMEM_RDMA, RDMA_NAME);
+	plant_kernel_end(&child);
+	plant_rdma_unlink();
+	assert_true(row.bytes == (uint64_t)BUFFER);
+	assert_int_equal(row.count, 1);
+	assert_int_equal(row.line, KMEM_IN_ANON);
+}
+
 static int setup(void **state)
 {
 	(void)state;
@@ -228,6 +354,7 @@ static int teardown(void **state)
 	(void)state;
 	(void)plant_huge_pool(0);
 	plant_clean();
+	plant_rdma_unlink();
 	root_close(&proc);
 	return 0;
 }
@@ -239,6 +366,11 @@ int main(void)
 		cmocka_unit_test(sockets_of_other_namespaces_are_seen),
 		cmocka_unit_test(without_sys_admin_rings_are_seen_by_their_mapping),
 		cmocka_unit_test(the_pool_of_huge_pages_is_told),
+		cmocka_unit_test(a_buffer_of_udmabuf_has_its_owner),
+		cmocka_unit_test(a_buffer_of_a_heap_has_its_owner),
+		cmocka_unit_test(a_buffer_of_a_gpu_has_its_owner),
+		cmocka_unit_test(a_buffer_that_is_mapped_alone_is_seen),
+		cmocka_unit_test(an_rdma_region_has_its_owner),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
