@@ -31,6 +31,8 @@ choose() {
 	if [ "$suite" = bookworm ]; then
 		flavour=${flavour#cloud-}
 		wanted="$basic vgem crc32_generic rdma_rxe"
+	elif [ "$suite" = sid ]; then
+		wanted="$basic virtio_net" # its receive buffers are a page pool there
 	fi
 }
 

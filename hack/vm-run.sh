@@ -2,7 +2,8 @@
 # Boots a kernel of hack/vm-kernels.sh in an emulated machine and runs SCRIPT there, a busybox shell script, as root with the
 # PROGRAMs and busybox in its PATH. Its output comes out here, its exit status is ours; 125: the machine did not get that far.
 #   vm-run.sh KERNEL_FOLDER SCRIPT [PROGRAM]...
-# There: cgroup v2 alone with the memory controller, a disk with ext4 on /var/tmp, tmpfs on /tmp, 2 GiB, 2 CPUs, no network.
+# There: cgroup v2 alone with the memory controller, a disk with ext4 on /var/tmp, tmpfs on /tmp, 2 GiB, 2 CPUs, no network: a
+# device that leads nowhere, if the kernel's folder has its driver, for what a driver holds.
 # VM_SECONDS=300 bounds it; VM_CONSOLE names a file for the kernel's messages.
 set -euo pipefail
 
@@ -63,7 +64,8 @@ mkfs.ext4 -q -E lazy_itable_init=1,lazy_journal_init=1 "$work/disk"
 # The rest saves an eighth of the CPU time: strings are emulated byte by byte if the CPU says it is fast at that (erms, fsrm).
 console=${VM_CONSOLE:-$work/console}
 timeout -k 5 "${VM_SECONDS:-300}" qemu-system-x86_64 -accel tcg,thread=single -cpu max,cx16=off,erms=off,fsrm=off \
-	-smp 2 -m 2048 -display none -monitor none -nic none -no-reboot -kernel "$kernel/vmlinuz" -initrd "$work/initrd" \
+	-smp 2 -m 2048 -display none -monitor none -no-reboot -kernel "$kernel/vmlinuz" -initrd "$work/initrd" \
+	-netdev user,id=nowhere,restrict=on -device virtio-net-pci,netdev=nowhere,rx_queue_size=1024,romfile= \
 	-append "console=ttyS0 quiet panic=-1 mitigations=off init_on_alloc=0" \
 	-drive "file=$work/disk,format=raw,if=virtio,cache=unsafe" \
 	-serial "file:$console" -serial stdio </dev/null >"$work/out" &

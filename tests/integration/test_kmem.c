@@ -4,6 +4,7 @@
  * was planted and that the kernel's own counters grow by.
  */
 #include <linux/capability.h>
+#include <net/if.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -247,10 +248,7 @@ static struct kmem_owner device_row(pid_t pid, enum kmem_kind kind, const char *
 	return found;
 }
 
-/*
- * The buffer's row, and that its memory is counted in the line that truth says. Others use the machine too: a few tries, as
- * above.
- */
+/* The buffer's row; its memory is counted in the line that truth says. Others use the machine too: a few tries, as above. */
 static struct kmem_owner device_owner(enum plant_device device, const char *what,
 				      enum kmem_line truth)
 {
@@ -343,6 +341,29 @@ static void an_rdma_region_has_its_owner(void **state)
 	assert_int_equal(row.line, KMEM_IN_ANON);
 }
 
+static void receive_buffers_have_their_device(void **state)
+{
+	struct kmem_owner before, after;
+	char name[IF_NAMESIZE];
+	int64_t grown, added;
+
+	(void)state;
+	if (!plant_device_net(name))
+		skip();
+	before = device_row(0, KMEM_PAGE_POOL, name);
+	grown = -counted(KMEM_PAGE_POOL, KMEM_IN_RESIDUAL);
+	plant_device_net_up(name, true);
+	(void)usleep(100000);
+	grown += counted(KMEM_PAGE_POOL, KMEM_IN_RESIDUAL);
+	after = device_row(0, KMEM_PAGE_POOL, name);
+	plant_device_net_up(name, false);
+	print_message("  residual: %+lld KiB\n", (long long)grown >> 10);
+	assert_true(after.bytes > before.bytes);
+	assert_true(after.bytes == after.count * (uint64_t)sysconf(_SC_PAGESIZE));
+	added = (int64_t)(after.bytes - before.bytes);
+	assert_true(llabs(grown - added) <= added / 2); /* a few MiB: others allocate, too */
+}
+
 static int setup(void **state)
 {
 	(void)state;
@@ -371,6 +392,7 @@ int main(void)
 		cmocka_unit_test(a_buffer_of_a_gpu_has_its_owner),
 		cmocka_unit_test(a_buffer_that_is_mapped_alone_is_seen),
 		cmocka_unit_test(an_rdma_region_has_its_owner),
+		cmocka_unit_test(receive_buffers_have_their_device),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -4,12 +4,15 @@
 #include <fcntl.h>
 #include <linux/dma-heap.h>
 #include <linux/udmabuf.h>
+#include <net/if.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -173,4 +176,55 @@ struct plant_child plant_device_mapped(enum plant_device device, size_t bytes)
 	struct job job = {device, bytes, true};
 
 	return plant_process(NULL, plant, &job);
+}
+
+/* --- network ----------------------------------------------------------------------------------------------------------------- */
+
+static void net_flags(unsigned long request, struct ifreq *ifreq)
+{
+	_cleanup_close_ int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	assert_true(s >= 0);
+	assert_int_equal(ioctl(s, request, ifreq), 0);
+}
+
+bool plant_device_net(char *ret_name)
+{
+	struct if_nameindex *all;
+	struct utsname uts;
+	bool found = false;
+
+	/* Seen in 7.2. Before, the driver had pages of its own. */
+	assert_int_equal(uname(&uts), 0);
+	if (strverscmp(uts.release, "7.2") < 0)
+		return false;
+	all = if_nameindex();
+	assert_non_null(all);
+	for (size_t i = 0; !found && all[i].if_index != 0; i++) {
+		char path[96], driver[128] = "";
+		struct ifreq ifreq = {0};
+
+		(void)snprintf(path, sizeof(path), "/sys/class/net/%s/device/driver",
+			       all[i].if_name);
+		if (readlink(path, driver, sizeof(driver) - 1) < 0 ||
+		    !strstr(driver, "/virtio_net"))
+			continue;
+		(void)snprintf(ifreq.ifr_name, IF_NAMESIZE, "%s", all[i].if_name);
+		net_flags(SIOCGIFFLAGS, &ifreq);
+		found = !(ifreq.ifr_flags & IFF_UP);
+		if (found)
+			(void)snprintf(ret_name, IF_NAMESIZE, "%s", all[i].if_name);
+	}
+	if_freenameindex(all);
+	return found;
+}
+
+void plant_device_net_up(const char *name, bool up)
+{
+	struct ifreq ifreq = {0};
+
+	(void)snprintf(ifreq.ifr_name, IF_NAMESIZE, "%s", name);
+	net_flags(SIOCGIFFLAGS, &ifreq);
+	ifreq.ifr_flags = (short)(up ? ifreq.ifr_flags | IFF_UP : ifreq.ifr_flags & ~IFF_UP);
+	net_flags(SIOCSIFFLAGS, &ifreq);
 }

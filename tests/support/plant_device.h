@@ -23,4 +23,12 @@ struct plant_child plant_device(enum plant_device device, size_t bytes);
 /* The buffer is mapped, and no descriptor of it is left. */
 struct plant_child plant_device_mapped(enum plant_device device, size_t bytes);
 
+/*
+ * A network device that is down (one that is up is somebody's), with a driver whose receive buffers are a page pool: virtio's.
+ * Its name has IF_NAMESIZE bytes. False: there is none.
+ */
+bool plant_device_net(char *ret_name);
+/* Brings it up, or down. Fails the test. */
+void plant_device_net_up(const char *name, bool up);
+
 #endif

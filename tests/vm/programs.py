@@ -22,6 +22,7 @@ SKIPS = [
     ("test_kmem", "a_buffer_of_udmabuf_has_its_owner", lambda version: version < (6, 12)),
     ("test_kmem", "a_buffer_of_a_heap_has_its_owner", lambda version: version < (6, 12)),
     ("test_kmem", "a_buffer_that_is_mapped_alone_is_seen", lambda version: version < (6, 1)),
+    ("test_kmem", "receive_buffers_have_their_device", lambda version: version < (7, 2)),
 ]
 
 # Of the output of a program that failed, lines from the beginning and from the end, and how long they may be.
