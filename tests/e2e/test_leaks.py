@@ -12,6 +12,7 @@ import mmap
 import os
 import pathlib
 import subprocess
+import tempfile
 
 from containerd_harness import Containerd, memory_hierarchy
 from kube_harness import clean_environment, eventually
@@ -43,10 +44,11 @@ def hold(path):
 
 def setup(bench):
     global runtime, volumes, log, blob, held
-    runtime = Containerd()
+    # On a tmpfs: else a container's own layer makes it pay for blocks of the disk's metadata.
+    runtime = Containerd(tempfile.mkdtemp(prefix="memdiag-containerd-", dir="/dev/shm"))
     runtime.__enter__()
-    volumes = runtime.folder / "volumes"
-    (volumes / "logs").mkdir(parents=True)
+    volumes = pathlib.Path(tempfile.mkdtemp(prefix="memdiag-volumes-", dir="/var/tmp"))
+    (volumes / "logs").mkdir()
     (volumes / "shared").mkdir()
     log, blob = volumes / "logs/nightly.log", volumes / "shared/blob"
     # Its blocks are there already: who makes a file grow pays for some of the disk's metadata, which outlives any file's pages.
@@ -84,14 +86,14 @@ def teardown(_bench):
         if disk:
             subprocess.run(["losetup", "-d", disk], check=False)
         runtime.close()
-        subprocess.run(["rm", "-rf", "--one-file-system", volumes], check=False)
+        subprocess.run(["rm", "-rf", "--one-file-system", volumes, runtime.folder], check=False)
 
 
 def run(bench, check, output="json"):
     document = {"apiVersion": "memdiag.io/v1alpha1", "kind": "MemoryDiagnosis", "spec": {
         "checks": [{"type": check}], "top": 50, "thresholds": [{"reason": "CgroupLeak", "warning": str(JOBS)}]}}
     done = subprocess.run([bench.binary, "run", "-f", "-", "-o", output, "--cri-socket", runtime.socket,
-                           "--history-file", runtime.folder / "volumes/history"],
+                           "--history-file", volumes / "history"],
                           input=json.dumps(document), capture_output=True, text=True, timeout=60, env=clean_environment())
     assert done.returncode == 0, f"memdiag run: exit {done.returncode}: {done.stderr.strip()}"
     return json.loads(done.stdout) if output == "json" else done.stdout

@@ -104,8 +104,8 @@ def setup(bench):
     for node in NODES:
         path = kubeconfig_of(bench, f"agent-{node}", "memdiag-agent", node)
         bench.start(f"agent-{node}", ["agent", "--metrics-address", "", "--node-name", node, "--kubeconfig", path])
-    apply(bench, "well", WITH_AGENTS)
-    ended(bench, "well")
+    apply(bench, "pr-well", WITH_AGENTS)
+    ended(bench, "pr-well")
 
 
 def teardown(bench):
