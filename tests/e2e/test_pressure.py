@@ -214,15 +214,15 @@ def test_agents_are_refused(bench):
     """Two agents whose reports nobody takes: they ask seldom, and are done when they are let."""
     with Jail(bench, "memdiag-agent", ["create", "update", "patch"], ["memorydiagnosisreports"],
               "memorydiagnosisreports/none.pr-a") as jail:
-        apply(bench, "refused", WITH_AGENTS)
+        apply(bench, "pr-refused", WITH_AGENTS)
         counted = jail.count()
         for node in NODES:
             said = jail.refused(f"agent-{node}")
             assert {status for _verb, _what, status, _at in said} == {429}, said
         assert 2 * 2 <= counted <= 2 * STORM, counted
-        assert bench.get("memreport", "-l", "memdiag.io/diagnosis=refused")["items"] == []
-        assert status_of(bench, "refused")["run"]["state"] == "Running"
-    ended(bench, "refused", 30)
+        assert bench.get("memreport", "-l", "memdiag.io/diagnosis=pr-refused")["items"] == []
+        assert status_of(bench, "pr-refused")["run"]["state"] == "Running"
+    ended(bench, "pr-refused", 30)
 
 
 def lease_of(bench):
