@@ -116,15 +116,16 @@ static void put_vmstat(const struct reading *reading, struct exposition *e)
 		"thp_split_page",
 		"thp_split_pmd",
 	};
+	uint64_t values[ARRAY_SIZE(keys)], present;
 
+	_Static_assert(ARRAY_SIZE(keys) <= READING_VMSTAT_KEYS, "one pass");
 	if (!reading->vmstat)
 		return;
 	exposition_family(e, "sysom_proc_vmstat", EXPOSITION_COUNTER, "As SysOM names it.");
+	present = reading_vmstat(reading, keys, ARRAY_SIZE(keys), values);
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
-		uint64_t value;
-
-		if (reading_vmstat(reading, keys[i], &value))
-			sysom_put(e, keys[i], value);
+		if (present & 1ULL << i)
+			sysom_put(e, keys[i], values[i]);
 	}
 }
 

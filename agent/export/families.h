@@ -75,8 +75,13 @@ struct container_row *container_rows(struct reading *reading,
 void reading_begin(struct reading *reading);
 void reading_end(struct reading *reading);
 
-/* A counter of /proc/vmstat. False: this kernel has none of that name. */
-bool reading_vmstat(const struct reading *reading, const char *key, uint64_t *ret);
+enum { READING_VMSTAT_KEYS = 64 };
+/*
+ * Counters of /proc/vmstat by name, at most READING_VMSTAT_KEYS, in one pass over its text. Returns a bit for each that this kernel
+ * has; the values of others are not set.
+ */
+uint64_t reading_vmstat(const struct reading *reading, const char *const *keys, size_t n,
+			uint64_t *values);
 /* Those of `pods` that are containers, into `containers`; what containers made below their own cgroups is in them already. */
 void containers_read(struct reading *reading);
 

@@ -50,13 +50,17 @@ static void put_lines(const struct meminfo *info, struct exposition *e)
 
 static void put_vmstat(const struct reading *reading, struct exposition *e)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(vm_counters); i++) {
-		uint64_t value;
+	const char *keys[ARRAY_SIZE(vm_counters)];
+	uint64_t values[ARRAY_SIZE(vm_counters)], present;
 
-		if (!reading_vmstat(reading, vm_counters[i].key, &value))
+	for (size_t i = 0; i < ARRAY_SIZE(vm_counters); i++)
+		keys[i] = vm_counters[i].key;
+	present = reading_vmstat(reading, keys, ARRAY_SIZE(keys), values);
+	for (size_t i = 0; i < ARRAY_SIZE(vm_counters); i++) {
+		if (!(present & 1ULL << i))
 			continue;
 		exposition_family(e, vm_counters[i].name, EXPOSITION_COUNTER, vm_counters[i].help);
-		exposition_u64(e, NULL, 0, value);
+		exposition_u64(e, NULL, 0, values[i]);
 	}
 }
 

@@ -74,12 +74,15 @@ void reading_end(struct reading *reading)
 	free_files(reading);
 }
 
-bool reading_vmstat(const struct reading *reading, const char *key, uint64_t *ret)
+uint64_t reading_vmstat(const struct reading *reading, const char *const *keys, size_t n,
+			uint64_t *values)
 {
-	const struct keyvalue_field field = {key, 0, 1, false};
+	struct keyvalue_field fields[READING_VMSTAT_KEYS];
 	uint64_t present = 0;
 
+	for (size_t i = 0; i < n; i++)
+		fields[i] = (struct keyvalue_field){keys[i], i * sizeof(*values), 1, false};
 	if (reading->vmstat)
-		keyvalue_parse(reading->vmstat, "vmstat", &field, 1, ret, &present, NULL);
-	return present != 0;
+		keyvalue_parse(reading->vmstat, "vmstat", fields, n, values, &present, NULL);
+	return present;
 }
