@@ -106,6 +106,8 @@ void kmem_read_vmalloc(struct kmem_reading *reading);
 enum kmem_line kmem_bpf_map_line(uint64_t type, uint64_t bytes);
 /* Bytes of the rings, from an io_uring's fdinfo. 0: it says nothing. */
 uint64_t kmem_uring_bytes(const char *fdinfo, uint64_t page_size);
+/* Reads PID/maps into out, an empty buffer; what is not to be had is noted as missing. */
+void kmem_read_maps(struct kmem_reading *reading, pid_t pid, struct buf *out);
 /* Bytes of the mappings whose name ends with name, in the text of PID/maps. */
 uint64_t kmem_maps_bytes(const char *maps, const char *name, uint64_t *ret_count);
 /* A GPU client's buffers in main memory. */

@@ -8,6 +8,7 @@
 #include "base/num.h"
 #include "instruments/keyvalue.h"
 #include "instruments/kmem_internal.h"
+#include "instruments/proc_timed.h"
 
 static bool line_bytes(const char *line, uint64_t *ret)
 {
@@ -53,22 +54,37 @@ uint64_t kmem_maps_bytes(const char *maps, const char *name, uint64_t *ret_count
 	return sum_mappings(maps, name, NULL, ret_count);
 }
 
-static uint64_t mapped(struct kmem_reading *reading, pid_t pid, const char *name,
-		       uint64_t (*memory)(uint64_t bytes), uint64_t *ret_count)
+void kmem_read_maps(struct kmem_reading *reading, pid_t pid, struct buf *out)
 {
-	_cleanup_buf_ struct buf text = BUF_INIT(ROOT_FILE_MAX);
 	char rel[32];
 	int r;
 
-	*ret_count = 0;
 	(void)snprintf(rel, sizeof(rel), "%d/maps", pid);
-	r = root_read(reading->proc, rel, &text, NULL);
+	r = proc_read_timed(reading->proc, rel, PROC_TIMED_MS, out);
 	if (r == -EFBIG)
 		kmem_missing_add(&reading->missing, "mappings of process %d beyond 16 MiB of text",
 				 pid);
 	else if (r == -EACCES || r == -EPERM)
 		kmem_missing_add(&reading->missing,
 				 "mappings of other users' processes: needs CAP_SYS_PTRACE");
+	else if (r == -ETIMEDOUT)
+		kmem_missing_add(&reading->missing,
+				 "mappings of process %d: they are locked for more than 1 s; look "
+				 "for its threads in state D",
+				 pid);
+	else if (r == -EBUSY)
+		kmem_missing_add(&reading->missing,
+				 "mappings of more processes: %d readings of locked ones hang",
+				 PROC_TIMED_LEFT_MAX);
+}
+
+static uint64_t mapped(struct kmem_reading *reading, pid_t pid, const char *name,
+		       uint64_t (*memory)(uint64_t bytes), uint64_t *ret_count)
+{
+	_cleanup_buf_ struct buf text = BUF_INIT(ROOT_FILE_MAX);
+
+	*ret_count = 0;
+	kmem_read_maps(reading, pid, &text);
 	return text.data ? sum_mappings(text.data, name, memory, ret_count) : 0;
 }
 

@@ -79,14 +79,13 @@ static void add_ring(struct kmem_reading *reading, uint64_t inode)
 {
 	pid_t pid = kmem_sockets_find(&reading->sockets, inode);
 	_cleanup_buf_ struct buf maps = BUF_INIT(ROOT_FILE_MAX);
-	char rel[32], name[40];
+	char name[40];
 	uint64_t bytes, count;
 
 	if (pid == 0)
 		return;
-	(void)snprintf(rel, sizeof(rel), "%d/maps", pid);
 	(void)snprintf(name, sizeof(name), "socket:[%" PRIu64 "]", inode);
-	(void)root_read(reading->proc, rel, &maps, NULL);
+	kmem_read_maps(reading, pid, &maps);
 	if (!maps.data)
 		return;
 	bytes = kmem_maps_bytes(maps.data, name, &count);
