@@ -78,13 +78,19 @@ static void on_labels(void *arg, const struct kube_response *response)
 	}
 }
 
-/* True when the report is of this run: then it was written before a restart of ours. */
-static bool already_reported(const struct task *task, const cJSON *report)
+/* True when the report is this very diagnosis's: what had its name before may have left one that is not collected yet. */
+static bool owned(const struct task *task, const cJSON *report)
 {
 	const cJSON *owners = tree_get(report, "metadata.ownerReferences");
 
+	return strcmp(tree_str_or_empty(cJSON_GetArrayItem(owners, 0), "uid"), task->uid) == 0;
+}
+
+/* True when the report is of this run: then it was written before a restart of ours. */
+static bool already_reported(const struct task *task, const cJSON *report)
+{
 	return strcmp(tree_str_or_empty(report, "run.id"), task->run_id) == 0 &&
-	       strcmp(tree_str_or_empty(cJSON_GetArrayItem(owners, 0), "uid"), task->uid) == 0;
+	       owned(task, report);
 }
 
 /* The run has ended and what it replaces is known. */
@@ -103,7 +109,7 @@ static void on_lookup(void *arg, const struct kube_response *response)
 		log_info("%s run %s: reported already", task->name, task->run_id);
 		finish(task);
 	} else if (response->status == 200 || response->status == 404) {
-		if (response->status == 200)
+		if (response->status == 200 && owned(task, response->body))
 			task->previous = cJSON_Duplicate(response->body, true);
 		task->looked_up = true;
 		if (task->report)

@@ -9,6 +9,7 @@ import base64
 import collections
 import hashlib
 import http.client
+import itertools
 import json
 import threading
 import time
@@ -65,6 +66,20 @@ class History(threading.Thread):
             self.revision = max(self.revision, revision)
 
 
+def last_of(versions, name):
+    """The versions of the last diagnosis of that name and of its reports, by uid: others may have had the name before it."""
+    uids = [version.object["metadata"]["uid"] for version in versions
+            if version.kind == "memorydiagnoses" and version.name == name and version.object]
+
+    def belongs(version):
+        metadata = version.object["metadata"]
+        if version.kind == "memorydiagnoses":
+            return metadata["uid"] == uids[-1]
+        return any(owner["uid"] == uids[-1] for owner in metadata.get("ownerReferences", []))
+
+    return [version for version in versions if version.object and belongs(version)] if uids else []
+
+
 def lives(versions, kind):
     """{(name, uid): [objects in order]}"""
     found = collections.defaultdict(list)
@@ -89,6 +104,12 @@ def runs_of(objects):
             runs.append((status["run"]["id"], []))
         runs[-1][1].append((status["run"], status))
     return runs
+
+
+def states_of(objects):
+    """[(run id, [its states in order, without repetitions])]"""
+    return [(run_id, [state for state, _same in itertools.groupby(run["state"] for run, _status in versions)])
+            for run_id, versions in runs_of(objects)]
 
 
 def judge_run(run_id, versions, replaced):

@@ -14,11 +14,11 @@ import time
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "chaos"))
 
-from history import ENDED, History, judge, lives, runs_of
+from history import ENDED, History, judge, lives, states_of
 from kube_harness import HarnessError, eventually
 
 from test_diagnosis import CRASH, apply, wait_for
-from test_operator import LEASE, events_of, holder, request, run_reaches, status_of
+from test_operator import LEASE, events_of, holder, request, run_reaches, status_of, versions_of
 
 NEEDS_BINARY = True
 NAMESPACE = "memdiag-system"
@@ -104,21 +104,15 @@ def teardown(bench):
 
 # --- what came of it -------------------------------------------------------------------------------------------------
 
-def versions_of(bench, name):
-    newest = int(bench.get("memorydiagnosis", name)["metadata"]["resourceVersion"])
-    eventually("etcd tells all", 10, lambda: bench.history.revision >= newest)
-    return [v for v in list(bench.history.versions) if v.name == name or v.name.startswith(f"{name}.")]
-
-
 def scheduled(bench, name):
     """The times of its schedule that had a run, in order; each run was opened once and closed once."""
     versions = versions_of(bench, name)
     faults = judge(versions)
     assert faults == [], faults
     (objects,) = lives(versions, "memorydiagnoses").values()
-    runs = [(run_id, [run["state"] for run, _status in steps]) for run_id, steps in runs_of(objects)]
+    runs = states_of(objects)
     for run_id, states in runs:
-        assert list(dict.fromkeys(states)) == ["Running", "Complete"], (run_id, states)
+        assert states == ["Running", "Complete"], (run_id, states)
     return [int(run_id[2:]) * MINUTE for run_id, _states in runs if run_id.startswith("s-")]
 
 

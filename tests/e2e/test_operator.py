@@ -2,20 +2,24 @@
 """The life of diagnoses: schedules, requests, deadlines, two controllers of which one leads, events, pruning.
 
 Two controllers and two agents with the rights of manifests/base. A third node has no agent: what waits for it stays
-Running until its deadline. Everything the API server says of diagnoses is recorded; the tests look at that, so that what
-was true for a moment only is seen, too.
+Running until its deadline. Every version that etcd holds is recorded (tests/chaos/history.py); the tests look at that, so
+that what was true for a moment only is seen, too.
 """
 
 import contextlib
 import json
 import os
+import pathlib
 import signal
 import statistics
-import subprocess
+import sys
 import time
 
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "chaos"))
+
 from containerd_harness import Containerd
-from kube_harness import HarnessError, clean_environment, die_with_parent, eventually
+from history import History, last_of, states_of
+from kube_harness import HarnessError, eventually
 
 from test_diagnosis import alive, apply, condition_of, wait_for
 
@@ -25,44 +29,30 @@ LEASE = "memdiag-controller"
 QUICK = {"checks": [{"type": "MemoryBreakdown"}], "cpuBudget": "1m"}
 WITH_AGENTS = {"target": {"nodeSelector": {"memdiag-op": "yes"}}, **QUICK}
 ALONE = {"target": {"nodeName": "op-none"}, **QUICK}  # no agent there: Running until the deadline
-API = "/apis/memdiag.io/v1alpha1/memorydiagnoses"
 
 
-class Recorder:
-    """Every version of every diagnosis, as a watch tells."""
+def versions_of(bench, name):
+    """All that etcd has held of the last diagnosis of that name, and of its reports."""
+    def probe():
+        now = {item["metadata"]["name"]: int(item["metadata"]["resourceVersion"])
+               for item in bench.get("memorydiagnoses")["items"]}
+        if name in now:
+            return bench.history.revision >= now[name]
+        told = [version for version in list(bench.history.versions) if version.name == name]
+        return told and not told[-1].object
 
-    def __init__(self, bench):
-        self.path = bench.folder / "recorded"
-        self.child = subprocess.Popen(
-            [str(bench.cluster.kubectl_path), f"--kubeconfig={bench.cluster.kubeconfig}", "get", "--raw",
-             f"{API}?watch=1&timeoutSeconds=900"], stdout=open(self.path, "wb"), stderr=subprocess.DEVNULL,
-            env=clean_environment(), preexec_fn=die_with_parent)
+    eventually("etcd tells all", 10, probe)
+    return last_of(list(bench.history.versions), name)
 
-    def stop(self):
-        self.child.kill()
-        self.child.wait()
 
-    def versions(self, name):
-        """The statuses of one diagnosis in order, each with its metadata."""
-        found = []
-        for line in self.path.read_text().split("\n")[:-1]:
-            event = json.loads(line)
-            if event["type"] != "DELETED" and event["object"]["metadata"]["name"] == name:
-                found.append(event["object"])
-        return found
+def diagnoses_of(bench, name):
+    """The same without the reports, as objects."""
+    return [version.object for version in versions_of(bench, name) if version.kind == "memorydiagnoses"]
 
-    def runs(self, name):
-        """[(run id, [its states in order, without repetitions])]"""
-        runs = []
-        for version in self.versions(name):
-            run = version.get("status", {}).get("run")
-            if not run:
-                continue
-            if not runs or runs[-1][0] != run["id"]:
-                runs.append((run["id"], []))
-            if not runs[-1][1] or runs[-1][1][-1] != run["state"]:
-                runs[-1][1].append(run["state"])
-        return runs
+
+def runs(bench, name):
+    """[(run id, [its states in order, without repetitions])]"""
+    return states_of(diagnoses_of(bench, name))
 
 
 def status_of(bench, name):
@@ -87,10 +77,15 @@ def holder(bench):
     return bench.get("lease", LEASE, "-n", NAMESPACE)["spec"].get("holderIdentity", "")
 
 
-def events_of(bench, name, namespace="default"):
-    """[(reason, note)] of one object, oldest first."""
+def events_of(bench, name):
+    """[(reason, note, type)] of the diagnosis that has this name now, oldest first."""
+    return told_of(bench, "default", bench.get("memorydiagnosis", name)["metadata"]["uid"])
+
+
+def told_of(bench, namespace, uid):
+    """The same of whatever has that uid."""
     items = bench.get("events.events.k8s.io", "-n", namespace)["items"]
-    items = [item for item in items if item["regarding"]["name"] == name]
+    items = [item for item in items if item["regarding"].get("uid") == uid]
     return [(item["reason"], item["note"], item["type"]) for item in sorted(items, key=lambda item: item["eventTime"])]
 
 
@@ -111,7 +106,7 @@ def controller(bench, which):
 def setup(bench):
     bench.install()
     bench.kubectl(["delete", "memdiag,memreport", "--all", "--wait=false"], check=True)
-    bench.recorder = Recorder(bench)
+    bench.history = History(bench.cluster.etcd_port)
     for node in ("op-a", "op-b"):
         bench.cluster.create_node(node, {"memdiag-op": "yes"})
     bench.cluster.create_node("op-none", {})
@@ -126,8 +121,8 @@ def setup(bench):
 
 
 def teardown(bench):
-    if hasattr(bench, "recorder"):
-        bench.recorder.stop()
+    if hasattr(bench, "history"):
+        bench.history.ending = True
     bench.kubectl(["delete", "memdiag,memreport", "--all", "--wait=false"])
     bench.kubectl(["delete", "node", "op-a", "op-b", "op-none", "op-pod", "--wait=false"])
 
@@ -166,12 +161,12 @@ def test_run_now(bench):
     run_reaches(bench, "now", "Complete", but=["g-1"])
     wait_for(bench, "now", "Complete", 60)
     # The write that takes the request is the one that makes Complete false: no wait sees the old one in between.
-    taken = next(v for v in bench.recorder.versions("now") if v["status"].get("lastHandledRunRequest"))
+    taken = next(v for v in diagnoses_of(bench, "now") if v.get("status", {}).get("lastHandledRunRequest"))
     assert condition_of(taken["status"], "Complete")["status"] == "False", taken["status"]
     assert taken["status"]["run"]["trigger"] == "Request", taken["status"]["run"]
     request(bench, "now", "2026-01-01T00:00:00Z")  # the same again is nothing new
     time.sleep(1)
-    ids = [run_id for run_id, _states in bench.recorder.runs("now")]
+    ids = [run_id for run_id, _states in runs(bench, "now")]
     assert len(ids) == 2 and ids[0] == "g-1" and ids[1].startswith("r-"), ids
 
 
@@ -185,13 +180,13 @@ def test_suspend(bench):
     apply(bench, "paused", WITH_AGENTS)
     wait_for(bench, "paused", "Complete", 60)
     # It was asked for and its spec was changed: one run does for both.
-    assert [states for _id, states in bench.recorder.runs("paused")] == [["Running", "Complete"]]
+    assert [states for _id, states in runs(bench, "paused")] == [["Running", "Complete"]]
 
 
 def test_ttl(bench):
     apply(bench, "short-lived", {"ttlSecondsAfterFinished": 1, **WITH_AGENTS})
     eventually("it is deleted", 60, lambda: bench.kubectl(["get", "memorydiagnosis", "short-lived"]).returncode != 0)
-    assert bench.recorder.runs("short-lived") == [("g-1", ["Running", "Complete"])]
+    assert runs(bench, "short-lived") == [("g-1", ["Running", "Complete"])]
     apply(bench, "short-lived", {"ttlSecondsAfterFinished": 3600, **WITH_AGENTS})  # another one of that name
     wait_for(bench, "short-lived", "Complete", 60)
 
@@ -211,9 +206,9 @@ def test_forbid_and_replace(bench):
     status = run_reaches(bench, "forbid", "Failed", 30, but=["g-1"])
     assert condition_of(status, "Complete")["reason"] == "DeadlineExceeded", status["conditions"]
     assert status["missingNodes"] == ["op-none"] and status["summary"]["missing"] == 1, status
-    (first, states), (second, later) = bench.recorder.runs("forbid")
+    (first, states), (second, later) = runs(bench, "forbid")
     assert first == "g-1" and states == ["Running", "Failed"] and second.startswith("r-"), (states, later)
-    assert bench.recorder.runs("replace")[0] == ("g-1", ["Running"]), bench.recorder.runs("replace")
+    assert runs(bench, "replace")[0] == ("g-1", ["Running"]), runs(bench, "replace")
     assert ("RunReplaced" in [event[0] for event in events_of(bench, "replace")]), events_of(bench, "replace")
 
 
@@ -280,13 +275,13 @@ def test_leader_killed_in_the_midst_of_a_run(bench):
     first, _second = leader(bench)
     before = holder(bench)
     apply(bench, "orphaned", WITH_AGENTS)
-    run_reaches(bench, "orphaned", "Running", 10) if not bench.recorder.runs("orphaned") else None
+    run_reaches(bench, "orphaned", "Running", 10) if not runs(bench, "orphaned") else None
     first.kill()
     started = time.monotonic()
     wait_for(bench, "orphaned", "Complete", 60)
     eventually("the other leads", 30, lambda: holder(bench) not in ("", before))
     print(f"   the other led {time.monotonic() - started:.1f} s after the kill", flush=True)
-    assert bench.recorder.runs("orphaned") == [("g-1", ["Running", "Complete"])], bench.recorder.runs("orphaned")
+    assert runs(bench, "orphaned") == [("g-1", ["Running", "Complete"])], runs(bench, "orphaned")
     reasons = [event[0] for event in events_of(bench, "orphaned")]
     assert reasons.count("RunStarted") <= 1 and reasons.count("RunCompleted") <= 1, reasons
     # A run that waits for a node is closed by the one that leads now.
@@ -311,7 +306,7 @@ def test_leader_that_slept(bench):
     assert "no longer leading" in woken, woken
     assert "RunFailed" not in woken and "RunStarted" not in woken, woken
     assert status_of(bench, "slept") == status
-    assert bench.recorder.runs("slept") == [("g-1", ["Running", "Failed"])], bench.recorder.runs("slept")
+    assert runs(bench, "slept") == [("g-1", ["Running", "Failed"])], runs(bench, "slept")
     assert second.running() and first.running()
 
 
@@ -342,13 +337,13 @@ def test_event_on_the_pod(bench):
                                 "checks": [{"type": "PageCache"}],
                                 "thresholds": [{"reason": "PageCacheHigh", "warning": "1Mi", "critical": "1Mi"}]})
         wait_for(bench, "greedy", "Complete", 60)
-        events = eventually("the pod's event", 10, lambda: events_of(bench, "greedy", "shop"))
+        events = eventually("the pod's event", 10, lambda: told_of(bench, "shop", pod.uid))
         assert len(events) == 1 and events[0][0] == "PageCacheHigh" and events[0][2] == "Warning", events
         assert "kubectl get memreport greedy.op-pod" in events[0][1], events
         request(bench, "greedy", "again")
         run_reaches(bench, "greedy", "Complete", but=["g-1"])
         time.sleep(1)
-        assert len(events_of(bench, "greedy", "shop")) == 1, events_of(bench, "greedy", "shop")
+        assert len(told_of(bench, "shop", pod.uid)) == 1, told_of(bench, "shop", pod.uid)
         agent.stop()
         del bench.daemons["agent-op-pod"]
 
@@ -360,8 +355,8 @@ def quick_run(bench, name):
     started = time.monotonic()
     bench.apply(body)
     while True:
-        for version in bench.recorder.versions(name):
-            if condition_of(version.get("status", {}), "Complete").get("status") == "True":
+        for version in last_of(list(bench.history.versions), name):
+            if condition_of(version.object.get("status", {}), "Complete").get("status") == "True":
                 return time.monotonic() - started
         if time.monotonic() - started > 30:
             raise HarnessError(f"{name} is not complete after 30 s")
@@ -376,21 +371,21 @@ def test_quick_runs(bench):
 
 def test_schedule_has_run(bench):
     """What came of test_schedule_is_accepted: every minute one run, none twice, and never anything but Ready."""
-    eventually("three runs", 200, lambda: len(bench.recorder.runs("every-minute")) >= 3, interval=1)
-    runs = [run for run in bench.recorder.runs("every-minute")]
-    assert all(run_id.startswith("s-") for run_id, _states in runs), runs
-    minutes = [int(run_id[2:]) for run_id, _states in runs]
+    eventually("three runs", 200, lambda: len(runs(bench, "every-minute")) >= 3, interval=1)
+    found = runs(bench, "every-minute")
+    assert all(run_id.startswith("s-") for run_id, _states in found), found
+    minutes = [int(run_id[2:]) for run_id, _states in found]
     assert minutes == sorted(set(minutes)), minutes
-    for run_id, states in runs[:-1]:
+    for run_id, states in found[:-1]:
         assert states == ["Running", "Complete"], (run_id, states)
-    for version in bench.recorder.versions("every-minute")[2:]:
+    for version in diagnoses_of(bench, "every-minute")[2:]:
         status = version["status"]
         for type_, value in (("Ready", "True"), ("Reconciling", "False"), ("Stalled", "False")):
             assert condition_of(status, type_).get("status") == value, status["conditions"]
         assert status["nextScheduleTime"] > status.get("lastScheduleTime", ""), status
     last = status_of(bench, "every-minute")
     assert last["lastSuccessfulTime"] and last["run"]["trigger"] == "Schedule", last
-    print(f"   {len(runs)} runs in {minutes[-1] - minutes[0] + 1} minutes", flush=True)
+    print(f"   {len(found)} runs in {minutes[-1] - minutes[0] + 1} minutes", flush=True)
     alive(bench)
 
 

@@ -24,7 +24,7 @@ from history import History, judge, lives, runs_of
 from kube_harness import eventually, free_ports
 
 from test_diagnosis import CRASH, apply, wait_for
-from test_operator import LEASE, holder, request, run_reaches, status_of
+from test_operator import LEASE, holder, request, run_reaches, status_of, versions_of
 
 NEEDS_BINARY = True
 NAMESPACE = "memdiag-system"
@@ -122,9 +122,7 @@ def teardown(bench):
 def ended(bench, name, seconds=60, nodes=NODES):
     """It ends Complete: one run, opened once and closed once, each report written once."""
     wait_for(bench, name, "Complete", seconds)
-    newest = int(bench.get("memorydiagnosis", name)["metadata"]["resourceVersion"])
-    eventually("etcd tells all", 10, lambda: bench.history.revision >= newest)
-    versions = [v for v in list(bench.history.versions) if v.name == name or v.name.startswith(f"{name}.")]
+    versions = versions_of(bench, name)
     assert judge(versions) == [], judge(versions)
     (objects,) = lives(versions, "memorydiagnoses").values()
     ((run_id, steps),) = runs_of(objects)
@@ -133,6 +131,13 @@ def ended(bench, name, seconds=60, nodes=NODES):
     assert steps[-1][1]["summary"]["nodes"] == f"{len(nodes)}/{len(nodes)}", steps[-1][1]["summary"]
     reports = {report: len(objects) for (report, _uid), objects in lives(versions, "memorydiagnosisreports").items()}
     assert reports == {f"{name}.{node}": 1 for node in nodes}, reports
+
+
+def test_a_name_comes_again(bench):
+    """What had the name before, and its reports, is not taken for what has it now: other tests share this cluster."""
+    bench.kubectl(["delete", "memorydiagnosis", "pr-well"], check=True)
+    apply(bench, "pr-well", WITH_AGENTS)
+    ended(bench, "pr-well")
 
 
 # --- 429 -------------------------------------------------------------------------------------------------------------
@@ -342,6 +347,7 @@ def test_all_end_well(bench):
 
 
 TESTS = [
+    test_a_name_comes_again,
     test_agents_are_refused,
     test_controller_is_refused,
     test_start_is_refused,
