@@ -62,6 +62,11 @@ static const struct run_queue_holder *culprit_of(const struct run_queue_item *it
 	return NULL;
 }
 
+static bool is_self(const struct run_queue_facts *facts, const struct run_queue_holder *holder)
+{
+	return facts->self_pid != 0 && holder->waits.holder_pid == facts->self_pid;
+}
+
 static void set_quoted(struct hint_facts *hints, const char *name, const char *value)
 {
 	_cleanup_free_ char *quoted = value ? text_shell_quote(value, strlen(value)) : NULL;
@@ -122,7 +127,9 @@ static void add_wait_hints(const struct run_queue_facts *facts,
 		hint_facts_set(&hints, "holder", "%s", name);
 		hint_facts_set(&hints, "held", "%s",
 			       num_format_micros(culprit->waits.held_ns / 1000, held));
-		if (culprit->owner.pod && culprit->owner.ns) {
+		if (is_self(facts, culprit)) {
+			hint_facts_self(&hints, facts->spec->window_ms);
+		} else if (culprit->owner.pod && culprit->owner.ns) {
 			set_quoted(&hints, "holder_ns_q", culprit->owner.ns);
 			set_quoted(&hints, "holder_pod_q", culprit->owner.pod);
 		} else {
@@ -153,8 +160,9 @@ static void add_wait_finding(const struct run_queue_facts *facts,
 	finding->message =
 		culprit ? xasprintf("its threads were ready to run and waited %s for a CPU (%u.%u "
 				    "%% of the "
-				    "window), at most %s; most of its long waits were for %s",
-				    sum, permille / 10, permille % 10, longest, holder)
+				    "window), at most %s; most of its long waits were for %s%s",
+				    sum, permille / 10, permille % 10, longest, holder,
+				    is_self(facts, culprit) ? " (memdiag itself)" : "")
 			: xasprintf("its threads were ready to run and waited %s for a CPU (%u.%u "
 				    "%% of the "
 				    "window), at most %s",

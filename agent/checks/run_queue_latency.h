@@ -42,6 +42,7 @@ struct run_queue_facts {
 	bool has_schedstat; /* the kernel's own count, of the same window */
 	uint64_t schedstat_ns, schedstat_waits;
 	unsigned int n_cpus;
+	uint32_t self_pid;     /* memdiag's process; 0: not known */
 	const char *cpu_mount; /* where the cpu controller is; NULL: nowhere */
 	bool v2;
 };

@@ -171,7 +171,13 @@ static bool counts(const struct stall_facts *facts, const struct stall_row *row,
 	       !(kind == STALLS_IRQ_OFF && is_stolen(facts, &row->event));
 }
 
-static void add_hints(const struct stall_row *row, struct finding *finding)
+static bool is_self(const struct stall_facts *facts, const struct stall_row *row)
+{
+	return facts->self_pid != 0 && row->event.tgid == facts->self_pid;
+}
+
+static void add_hints(const struct stall_facts *facts, const struct stall_row *row,
+		      struct finding *finding)
 {
 	struct hint_facts hints = {0};
 	const char *function = stall_function(row), *module = NULL;
@@ -194,7 +200,10 @@ static void add_hints(const struct stall_row *row, struct finding *finding)
 	for (size_t i = 0; i < row->n_frames; i++)
 		if (strstr(row->frames[i], "numa_stat_show"))
 			hints.conditions |= HINT_NUMA_STAT;
-	hint_facts_set(&hints, "pid", "%u", row->event.tgid);
+	if (is_self(facts, row))
+		hint_facts_self(&hints, facts->spec->window_ms);
+	else
+		hint_facts_set(&hints, "pid", "%u", row->event.tgid);
 	hint_facts_set(&hints, "cpu", "%u", row->event.cpu);
 	hint_facts_set(&hints, "duration", "%s",
 		       num_format_micros(row->event.duration_ns / 1000, duration));
@@ -213,7 +222,6 @@ static void add_finding(const struct stall_facts *facts, const struct stall_row 
 	bool node = !longest->owner.cgroup || strcmp(longest->owner.cgroup, "/") == 0;
 	char duration[NUM_TEXT_MAX], sum[NUM_TEXT_MAX];
 
-	(void)facts;
 	(void)num_format_micros(event->duration_ns / 1000, duration);
 	(void)num_format_micros(sum_ns / 1000, sum);
 	finding->check = CHECK_SCHEDULING_STALL;
@@ -221,14 +229,14 @@ static void add_finding(const struct stall_facts *facts, const struct stall_row 
 	finding->reason = event->kind == STALLS_IRQ_OFF ? "IrqOff" : "SchedulingStall";
 	if (!node)
 		finding->subject = owner_copy(&longest->owner);
-	finding->message =
-		xasprintf(event->kind == STALLS_IRQ_OFF
-				  ? "CPU %u took no interrupts for %s (or its hypervisor had it) "
-				    "while %s (pid %u) was in %s%s%s"
-				  : "CPU %u was kept from others for %s by %s (pid %u), in %s%s%s",
-			  event->cpu, duration, comm, event->tgid,
-			  function ? function : "an unknown function", lock ? ", waiting in " : "",
-			  lock ? lock : "");
+	finding->message = xasprintf(
+		event->kind == STALLS_IRQ_OFF
+			? "CPU %u took no interrupts for %s (or its hypervisor had it) "
+			  "while %s (%s %u) was in %s%s%s"
+			: "CPU %u was kept from others for %s by %s (%s %u), in %s%s%s",
+		event->cpu, duration, comm, is_self(facts, longest) ? "memdiag itself, pid" : "pid",
+		event->tgid, function ? function : "an unknown function",
+		lock ? ", waiting in " : "", lock ? lock : "");
 	finding_add_evidence(finding, "kind", "%s", kind_of(longest));
 	finding_add_evidence(finding, "stalls", "%zu", n);
 	finding_add_evidence(finding, "longest", "%s", duration);
@@ -238,7 +246,7 @@ static void add_finding(const struct stall_facts *facts, const struct stall_row 
 	finding_add_evidence(finding, "function", "%s", function ? function : "unknown");
 	if (lock)
 		finding_add_evidence(finding, "lock", "%s", lock);
-	add_hints(longest, finding);
+	add_hints(facts, longest, finding);
 }
 
 /* One finding for each owner: rows are longest first, so the first of an owner stands for it. */

@@ -42,6 +42,7 @@ struct stall_facts {
 	const char *method, *missing; /* as the instrument's */
 	uint64_t lost;		      /* stalls that are in the counts alone */
 	bool no_symbols;	      /* functions could not be named */
+	uint32_t self_pid;	      /* memdiag's process; 0: not known */
 };
 
 /* Pure: facts in, result and findings out. */

@@ -186,6 +186,7 @@ static void judge(const struct check_env *env, const struct observation *o,
 		.method = stalls_method(o->stalls),
 		.missing = stalls_missing(o->stalls),
 		.lost = after->missed + after->lost - o->before->lost,
+		.self_pid = (uint32_t)getpid(),
 	};
 	struct ksyms *symbols = NULL;
 	struct stall_row *rows;

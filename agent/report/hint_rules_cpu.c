@@ -3,7 +3,23 @@
 #include "base/mem.h"
 #include "report/hint_rules.h"
 
+/* memdiag is not told to throttle itself: it is to be seen whether anything is left without what it costs. */
+#define OBSERVE_ALONE(check, text)                                                               \
+	.id = "observe-alone", .needs = HINT_SELF,                                               \
+	.summary = "It was memdiag itself that had the CPU: observe with this check alone, and " \
+		   "for longer, so that what it costs weighs less",                              \
+	.command = "memdiag run --check " check " --window {longer_window}", .current = text,    \
+	.proposed = "what is left then is not memdiag's", .risk = "Low",                         \
+	.trade_off =                                                                             \
+		"The run takes longer. In a cluster spec.checks and spec.window say the same, "  \
+		"and a smaller spec.cpuBudget makes scans cheaper and less exact. If it stays, " \
+		"it is a fault of memdiag."
+
 static const struct hint_rule rules[] = {
+	{
+		.reason = "RunQueueWait",
+		OBSERVE_ALONE("RunQueueLatency", "memdiag held the CPU for {held} of these waits"),
+	},
 	{
 		.reason = "RunQueueWait",
 		.id = "limit-holder",
@@ -133,6 +149,10 @@ static const struct hint_rule rules[] = {
 	},
 	{
 		.reason = "SchedulingStall",
+		OBSERVE_ALONE("SchedulingStall", "{duration} in {function}"),
+	},
+	{
+		.reason = "SchedulingStall",
 		.id = "stop-numa-stat",
 		.needs = HINT_NUMA_STAT,
 		.summary =
@@ -166,6 +186,11 @@ static const struct hint_rule rules[] = {
 		.proposed = "below 10ms",
 		.risk = "Low",
 		.trade_off = "Looking changes nothing.",
+	},
+	{
+		.reason = "IrqOff",
+		OBSERVE_ALONE("SchedulingStall",
+			      "{duration} with interrupts off, behind {function}"),
 	},
 	{
 		.reason = "IrqOff",

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "report/hints.h"
 
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -25,6 +26,18 @@ void hint_facts_set(struct hint_facts *facts, const char *name, const char *fmt,
 	va_end(ap);
 	facts->vars[facts->n_vars].name = name;
 	facts->vars[facts->n_vars++].value = xstrdup(text);
+}
+
+void hint_facts_self(struct hint_facts *facts, uint64_t window_ms)
+{
+	uint64_t longer_s = window_ms / 1000 * 4;
+
+	facts->conditions |= HINT_SELF;
+	/* The accepted range ends at 10 minutes. */
+	hint_facts_set(facts, "longer_window", "%" PRIu64 "s",
+		       longer_s < 60	? (uint64_t)60
+		       : longer_s > 600 ? (uint64_t)600
+					: longer_s);
 }
 
 void hint_facts_done(struct hint_facts *facts)

@@ -34,6 +34,7 @@ enum hint_condition {
 	HINT_ALLOCINFO = 1 << 19,	/* /proc/allocinfo is there */
 
 	HINT_NUMA_STAT = 1 << 24, /* the kernel was summing memory.numa_stat up */
+	HINT_SELF = 1 << 25,	  /* memdiag itself had the CPU: set by hint_facts_self() */
 };
 
 enum { HINT_MAX_VARS = 32 };
@@ -50,6 +51,11 @@ struct hint_facts {
 
 void hint_facts_set(struct hint_facts *facts, const char *name, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+/*
+ * memdiag itself is to blame, in a run with this window: nothing is said of its process, which is gone or is the one that asks;
+ * instead {longer_window} has a value, with which its own start and end weigh less.
+ */
+void hint_facts_self(struct hint_facts *facts, uint64_t window_ms);
 void hint_facts_done(struct hint_facts *facts);
 
 /* Adds the hints of finding->reason whose conditions hold, in the table's order, at most FINDING_MAX_HINTS. */

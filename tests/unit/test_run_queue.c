@@ -187,6 +187,35 @@ static const struct hint *hint(const struct finding *f, const char *id)
 	return NULL;
 }
 
+/* memdiag is named, but nobody is told to throttle it; as a pod, or a process of the host. */
+static void memdiag_itself_is_not_throttled(void **state)
+{
+	static const struct owner session = {.cgroup = "/user.slice/x.scope", .cgroup_id = 99};
+	const struct owner *const as[] = {&batch, &session};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(as); i++) {
+		const struct finding *f;
+		struct world w;
+
+		setup(&w);
+		w.spec.window_ms = 30000;
+		w.facts.self_pid = 77;
+		w.holders[0].owner = *as[i];
+		run_queue_judge(&w.facts, &w.result);
+		f = find(&w, "RunQueueWait", "api-0");
+		assert_non_null(f);
+		assert_non_null(strstr(f->message, "(memdiag itself)"));
+		assert_null(hint(f, "limit-holder"));
+		assert_null(hint(f, "nice-holder"));
+		assert_non_null(hint(f, "observe-alone"));
+		assert_string_equal(hint(f, "observe-alone")->command,
+				    "memdiag run --check RunQueueLatency --window 120s");
+		assert_non_null(strstr(hint(f, "observe-alone")->current, "held the CPU for 2.6"));
+		teardown(&w);
+	}
+}
+
 static void who_held_the_cpu_is_named(void **state)
 {
 	const struct finding *f;
@@ -207,6 +236,7 @@ static void who_held_the_cpu_is_named(void **state)
 	assert_non_null(strstr(hint(f, "limit-holder")->command, "batch-1"));
 	/* 100m that it has, and 300m that it waited for. */
 	assert_non_null(strstr(hint(f, "raise-request")->proposed, "400m"));
+	assert_null(hint(f, "observe-alone"));
 	assert_null(hint(f, "nice-holder")); /* a pod's process is not to be reniced */
 	/* Neither kernel threads nor one who waited for 1 % of the time. */
 	assert_null(find(&w, "RunQueueWait", "batch-1"));
@@ -390,6 +420,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(holders_are_subtracted),
 		cmocka_unit_test(who_held_the_cpu_is_named),
+		cmocka_unit_test(memdiag_itself_is_not_throttled),
 		cmocka_unit_test(its_own_limit_is_its_own_doing),
 		cmocka_unit_test(few_periods_say_nothing),
 		cmocka_unit_test(the_result_has_averages_and_holders),

@@ -176,6 +176,27 @@ static void readers_of_numa_stat_are_told(void **state)
 	check_result_done(&w.result);
 }
 
+/* Its process is not to be looked at, or to be stopped: it is this one. */
+static void memdiag_itself_is_named(void **state)
+{
+	const struct finding *f;
+	struct world w;
+
+	(void)state;
+	setup(&w);
+	w.facts.self_pid = 77;
+	w.spec.window_ms = 300000;
+	add(&w, &api, STALLS_NO_SCHED, 90, numa, ARRAY_SIZE(numa));
+	scheduling_stall_judge(&w.facts, &w.result);
+	f = &w.result.findings.items[0];
+	assert_non_null(strstr(f->message, "(memdiag itself, pid 77)"));
+	assert_int_equal(f->n_hints, 1);
+	assert_string_equal(f->hints[0].id, "observe-alone");
+	assert_string_equal(f->hints[0].command,
+			    "memdiag run --check SchedulingStall --window 600s");
+	check_result_done(&w.result);
+}
+
 static void what_is_missing_is_told(void **state)
 {
 	struct world w;
@@ -203,6 +224,7 @@ int main(void)
 		cmocka_unit_test(short_stalls_are_no_finding),
 		cmocka_unit_test(steal_is_not_the_kernels_doing),
 		cmocka_unit_test(readers_of_numa_stat_are_told),
+		cmocka_unit_test(memdiag_itself_is_named),
 		cmocka_unit_test(what_is_missing_is_told),
 	};
 
