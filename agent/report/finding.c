@@ -49,7 +49,7 @@ void findings_sort(struct findings *findings)
 		qsort(findings->items, findings->n, sizeof(*findings->items), compare);
 }
 
-static void hint_done(struct hint *hint)
+void hint_done(struct hint *hint)
 {
 	free(hint->summary);
 	free(hint->command);

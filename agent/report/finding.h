@@ -40,6 +40,7 @@ struct finding {
 	size_t n_evidence;
 	struct hint hints[FINDING_MAX_HINTS];
 	size_t n_hints;
+	size_t hints_dropped; /* that there was no room for */
 };
 
 struct findings {
@@ -47,6 +48,8 @@ struct findings {
 	size_t n, cap;
 };
 
+/* Frees its strings. */
+void hint_done(struct hint *hint);
 /* A zeroed finding at the end of the list; valid until the next one is added. */
 struct finding *findings_add(struct findings *findings);
 /* Moves all of from to the end of to. */

@@ -8,6 +8,7 @@
 #ifndef MEMDIAG_REPORT_HINT_RULES_H
 #define MEMDIAG_REPORT_HINT_RULES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "report/hints.h"
@@ -18,6 +19,7 @@ struct hint_rule {
 	unsigned int needs; /* all of these conditions */
 	const char *summary, *command, *current, *proposed, *risk, *trade_off;
 	const char *manifest; /* YAML; NULL: none */
+	bool last_resort;     /* hits the whole node: at the end, and never what is cut */
 };
 
 struct hint_rules {

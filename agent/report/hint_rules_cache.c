@@ -89,6 +89,7 @@ static const struct hint_rule rules[] = {
 	{
 		.reason = "PageCacheHigh",
 		.id = "drop-caches",
+		.last_resort = true,
 		.needs = 0,
 		.summary = "Last resort: drop the clean page cache of the whole node",
 		.command = "sync && echo 1 > /proc/sys/vm/drop_caches",

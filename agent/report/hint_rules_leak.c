@@ -114,6 +114,7 @@ static const struct hint_rule rules[] = {
 	{
 		.reason = "CgroupLeak",
 		.id = "drop-caches",
+		.last_resort = true,
 		.needs = HINT_CACHE_PINS,
 		.summary = "Last resort: drop the clean page cache of the whole node",
 		.command = "sync && echo 1 > /proc/sys/vm/drop_caches",

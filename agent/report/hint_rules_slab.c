@@ -30,7 +30,7 @@
 
 #define DROP_DENTRIES(of)                                                                       \
 	{                                                                                       \
-		.reason = (of), .id = "drop-dentries",                                          \
+		.reason = (of), .id = "drop-dentries", .last_resort = true,                     \
 		.summary = "Last resort: drop all unused names and inodes of the node",         \
 		.command = "echo 2 > /proc/sys/vm/drop_caches", .current = "{bytes}",           \
 		.proposed = "less by {reclaimable} at most", .risk = "High",                    \

@@ -85,8 +85,9 @@ static char *fill(const struct hint_facts *facts, const char *text)
 	return buf_take(&out);
 }
 
-static void apply(const struct hint_rule *rule, const struct hint_facts *facts,
-		  struct finding *finding)
+/* False when a name has no value. */
+static bool make_hint(const struct hint_rule *rule, const struct hint_facts *facts,
+		      struct hint *ret)
 {
 	_cleanup_free_ char *command = fill(facts, rule->command);
 	_cleanup_free_ char *current = fill(facts, rule->current);
@@ -94,32 +95,51 @@ static void apply(const struct hint_rule *rule, const struct hint_facts *facts,
 	_cleanup_free_ char *summary = fill(facts, rule->summary);
 	_cleanup_free_ char *trade_off = fill(facts, rule->trade_off);
 	_cleanup_free_ char *manifest = rule->manifest ? fill(facts, rule->manifest) : NULL;
-	struct hint *hint;
 
 	if (!command || !current || !proposed || !summary || !trade_off ||
 	    (rule->manifest && !manifest))
-		return;
-	hint = &finding->hints[finding->n_hints++];
-	hint->id = rule->id;
-	hint->risk = rule->risk;
-	hint->summary = take_ptr(summary);
-	hint->command = take_ptr(command);
-	hint->current = take_ptr(current);
-	hint->proposed = take_ptr(proposed);
-	hint->manifest = take_ptr(manifest);
-	hint->trade_off = take_ptr(trade_off);
+		return false;
+	*ret = (struct hint){
+		.id = rule->id,
+		.risk = rule->risk,
+		.summary = take_ptr(summary),
+		.command = take_ptr(command),
+		.current = take_ptr(current),
+		.proposed = take_ptr(proposed),
+		.manifest = take_ptr(manifest),
+		.trade_off = take_ptr(trade_off),
+	};
+	return true;
+}
+
+static void drop(struct finding *finding, struct hint *hint)
+{
+	finding->hints_dropped++;
+	hint_done(hint);
 }
 
 void hints_apply(const struct hint_facts *facts, struct finding *finding)
 {
+	struct hint hint, last = {0};
+
 	for (size_t i = 0; i < ARRAY_SIZE(tables); i++) {
 		for (size_t j = 0; j < tables[i]->n; j++) {
 			const struct hint_rule *rule = &tables[i]->rules[j];
 
-			if (strcmp(rule->reason, finding->reason) == 0 &&
-			    !(rule->needs & ~facts->conditions) &&
-			    finding->n_hints < FINDING_MAX_HINTS)
-				apply(rule, facts, finding);
+			if (strcmp(rule->reason, finding->reason) != 0 ||
+			    (rule->needs & ~facts->conditions) || !make_hint(rule, facts, &hint))
+				continue;
+			if (rule->last_resort && !last.id)
+				last = hint;
+			else if (finding->n_hints < FINDING_MAX_HINTS)
+				finding->hints[finding->n_hints++] = hint;
+			else
+				drop(finding, &hint);
 		}
 	}
+	if (!last.id)
+		return;
+	if (finding->n_hints == FINDING_MAX_HINTS)
+		drop(finding, &finding->hints[--finding->n_hints]);
+	finding->hints[finding->n_hints++] = last;
 }

@@ -58,7 +58,11 @@ void hint_facts_set(struct hint_facts *facts, const char *name, const char *fmt,
 void hint_facts_self(struct hint_facts *facts, uint64_t window_ms);
 void hint_facts_done(struct hint_facts *facts);
 
-/* Adds the hints of finding->reason whose conditions hold, in the table's order, at most FINDING_MAX_HINTS. */
+/*
+ * Adds the hints of finding->reason whose conditions hold, in the table's order, at most FINDING_MAX_HINTS. The last resort is
+ * kept and stands at the end: whoever has tried all else needs it, with what it costs. What there is no room for is counted in
+ * finding->hints_dropped.
+ */
 void hints_apply(const struct hint_facts *facts, struct finding *finding);
 
 #endif

@@ -48,11 +48,14 @@ static void add_summary(const struct report *report, cJSON *tree)
 	size_t dropped = report->findings.n > REPORT_MAX_FINDINGS
 				 ? report->findings.n - REPORT_MAX_FINDINGS
 				 : 0;
-	uint64_t reclaimable = 0;
+	uint64_t reclaimable = 0, hints_dropped = 0;
 	char text[NUM_TEXT_MAX];
 
-	for (size_t i = 0; i < report->findings.n; i++)
+	for (size_t i = 0; i < report->findings.n; i++) {
 		reclaimable += report->findings.items[i].reclaimable_bytes;
+		hints_dropped += i < REPORT_MAX_FINDINGS ? report->findings.items[i].hints_dropped
+							 : 0;
+	}
 	tree_add_u64(summary, "critical", count(report, SEVERITY_CRITICAL));
 	tree_add_u64(summary, "warning", count(report, SEVERITY_WARNING));
 	tree_add_u64(summary, "info", count(report, SEVERITY_INFO));
@@ -60,6 +63,7 @@ static void add_summary(const struct report *report, cJSON *tree)
 	tree_add_str(summary, "reclaimable", num_format_bytes(reclaimable, text));
 	tree_add_u64(summary, "findingsDropped", dropped);
 	tree_add_u64(summary, "rowsDropped", 0);
+	tree_add_u64(summary, "hintsDropped", hints_dropped);
 }
 
 /* PageCache -> pageCache: the CRD's name of a check's result. */

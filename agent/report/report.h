@@ -50,7 +50,7 @@ cJSON *report_to_tree(const struct report *report);
 
 /*
  * Makes the tree small enough for max_bytes as JSON: hints of findings that are not Critical go first, then findings beyond
- * 20, then rows of lists, longest list first. summary.findingsDropped and rowsDropped count what went.
+ * 20, then rows of lists, longest list first. summary.findingsDropped, rowsDropped and hintsDropped count what went.
  */
 void report_trim(cJSON *tree, size_t max_bytes);
 

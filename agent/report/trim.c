@@ -26,11 +26,15 @@ static void count_dropped(cJSON *tree, const char *name, uint64_t n)
 static void drop_hints(cJSON *tree)
 {
 	cJSON *finding;
+	int n = 0;
 
 	cJSON_ArrayForEach (finding, cJSON_GetObjectItemCaseSensitive(tree, "findings")) {
-		if (strcmp(tree_str_or_empty(finding, "severity"), "Critical") != 0)
-			cJSON_DeleteItemFromObjectCaseSensitive(finding, "hints");
+		if (strcmp(tree_str_or_empty(finding, "severity"), "Critical") == 0)
+			continue;
+		n += cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(finding, "hints"));
+		cJSON_DeleteItemFromObjectCaseSensitive(finding, "hints");
 	}
+	count_dropped(tree, "hintsDropped", (uint64_t)n);
 }
 
 /* Cuts the list to n items and returns how many went. */
