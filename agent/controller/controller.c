@@ -208,6 +208,7 @@ static void on_lease(void *arg, bool held)
 	/* What is under way would be written in another's time. */
 	map_each(&controller->entries, stop_entry, NULL);
 	prune_stop(controller->prune);
+	kube_events_cancel(controller->cluster.events);
 }
 
 struct controller *controller_new(struct loop *loop, struct kube_client *client,

@@ -66,12 +66,18 @@ static void flight_free(struct flight *flight)
 	free(flight);
 }
 
+void kube_events_cancel(struct kube_events *events)
+{
+	events->stats.dropped += events->n_flying;
+	while (events->flying)
+		flight_free(events->flying);
+}
+
 void kube_events_free(struct kube_events *events)
 {
 	if (!events)
 		return;
-	while (events->flying)
-		flight_free(events->flying);
+	kube_events_cancel(events);
 	free(events->controller);
 	free(events->instance);
 	free(events);

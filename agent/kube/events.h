@@ -34,6 +34,9 @@ struct kube_event {
 
 void kube_events_emit(struct kube_events *events, const struct kube_event *event);
 
+/* Whoever tells them has lost the right to: what is under way or waits for another try is dropped, and counted as that. */
+void kube_events_cancel(struct kube_events *events);
+
 struct kube_events_stats {
 	uint64_t sent, known, failed, dropped; /* known: somebody had sent it */
 };

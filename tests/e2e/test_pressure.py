@@ -36,6 +36,8 @@ WINDOW_S = 20    # in which what is refused is counted
 STORM = 22       # refusals of one process in that time: Retry-After says a second; without heeding it it is thousands
 LEAST_GAP_S = .9 # between two of them: Retry-After is a second at least
 API = "/apis/memdiag.io/v1alpha1"
+EVENT = r"^POST .*/events$"
+EVENT_TRIES = 4  # after which one is given up
 FLOW = "flowcontrol.apiserver.k8s.io/v1"
 
 
@@ -299,12 +301,18 @@ def test_stale_leader_writes_nothing(bench):
         rule = bench.http.add(r"^PATCH .*memorydiagnoses/told-to-wait/status", answer(
             "429 Too Many Requests", json.dumps({"kind": "Status", "code": 429, "reason": "TooManyRequests"}),
             "Retry-After: 20\r\n"))
+        # An event that is to be sent again, and waits, too.
+        unheard = bench.http.add(EVENT, answer("503 Service Unavailable", "", ""), 99)
+        apply(bench, "untold", ALONE)
+        eventually("an event is refused", 20, lambda: bench.http.requests(EVENT))
         apply(bench, "told-to-wait", WITH_AGENTS)
         eventually("it is told to wait", 20, lambda: rule.left == 0)
         pause_ends = time.monotonic() + 26
         apply(bench, "queued", WITH_AGENTS)
         time.sleep(1)  # it has long seen that
         asleep(first)
+        assert len(bench.http.requests(EVENT)) < EVENT_TRIES
+        unheard.left = 0
         leads(bench, "b")
         for name in ("told-to-wait", "queued"):
             ended(bench, name, 30)
@@ -315,6 +323,8 @@ def test_stale_leader_writes_nothing(bench):
         apply(bench, "news", WITH_AGENTS)
         request(bench, "queued", "again")
         os.kill(first.pid, signal.SIGCONT)
+        eventually("a looks who leads, twice", 20, lambda: len(bench.http.requests(r"^GET .*/leases/", slept)) >= 2)
+        assert bench.http.requests(EVENT, slept) == []
         leads(bench, "a", 40)
         print(f"   a led {time.monotonic() - slept:.1f} s after b fell asleep", flush=True)
         ended(bench, "news", 30)

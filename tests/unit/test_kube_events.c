@@ -10,6 +10,7 @@
 
 #include "base/mem.h"
 #include "kube/events.h"
+#include "kube/timing.h"
 #include "node/pod_events.h"
 #include "support/http_rig.h"
 
@@ -124,6 +125,31 @@ static void failures_are_tried_again_a_few_times(void **state)
 	assert_int_equal(kube_events_stats(events).failed, 2);
 }
 
+/* First one that waits for another try, then one that waits for its answer. */
+static void what_is_cancelled_is_not_sent_any_more(void **state)
+{
+	(void)state;
+	kube_timing.retry_after_max_ms = 100;
+	begin();
+	http_say_json(rig.server, "503 Service Unavailable\r\nRetry-After: 1", "");
+	kube_events_emit(events, &example);
+	http_rig_run_asked(1);
+	http_rig_run(30);
+	kube_events_cancel(events);
+	http_rig_run(200);
+	assert_int_equal(http_requests(rig.server), 1);
+	kube_events_emit(events, &example);
+	http_rig_run_asked(2);
+	kube_events_cancel(events);
+	assert_int_equal(kube_events_stats(events).dropped, 2);
+	/* What comes later is sent. */
+	http_say_json(rig.server, "201 Created", "{}");
+	kube_events_emit(events, &example);
+	http_rig_run_asked(3);
+	http_rig_run(50);
+	assert_int_equal(kube_events_stats(events).sent, 1);
+}
+
 static void a_flood_is_cut(void **state)
 {
 	(void)state;
@@ -197,6 +223,7 @@ int main(void)
 		events_test(what_is_sent),
 		events_test(the_same_has_the_same_name),
 		events_test(failures_are_tried_again_a_few_times),
+		events_test(what_is_cancelled_is_not_sent_any_more),
 		events_test(a_flood_is_cut),
 		events_test(new_critical_findings_are_told_to_their_pods),
 		events_test(worse_and_other_pods_are_new),
