@@ -116,7 +116,8 @@ static void add_owner(const struct kernel_owner *owner, cJSON *list)
 
 	tree_add_str(object, "kind", owner->charged ? charged_kind : kmem_kind_names[row->kind]);
 	tree_add_u64(object, "bytes", row->bytes);
-	tree_add_int(object, "growthBytes", owner->grown);
+	if (!owner->read_once)
+		tree_add_int(object, "growthBytes", owner->grown);
 	tree_add_u64(object, "count", row->count);
 	if (row->pid > 0)
 		tree_add_int(object, "pid", row->pid);

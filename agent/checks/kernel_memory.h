@@ -20,7 +20,13 @@ extern const struct check check_kernel_memory;
 /* One owner: a row of the instrument with its place in Kubernetes. */
 struct kernel_owner {
 	struct kmem_owner row;
-	int64_t grown;	    /* within the window */
+	int64_t grown; /* within the window */
+	/*
+	 * Read after the window only, so that grown means nothing: what struct pages tell (hugePageRemains, charged pages, page
+	 * pools of no known device) and vmallocinfo. A second scan of all pages would cost what the first does, 17 ns a frame of
+	 * spec.cpuBudget, which on large nodes is not even enough for one.
+	 */
+	bool read_once;
 	struct owner whose; /* strings are owned; cgroup NULL: unknown or the kernel */
 	char comm[64];	    /* of the process; escaped text */
 	/*

@@ -63,8 +63,8 @@ struct kernel_owners kernel_owners_join(const struct kmem_owners *now,
 		const struct kmem_owner *old = find(sorted, n, &now->items[i]);
 
 		owners.items[i].row = now->items[i];
-		/* Read after the window only. */
-		if (before && now->items[i].kind != KMEM_VMALLOC)
+		owners.items[i].read_once = !before || now->items[i].kind == KMEM_VMALLOC;
+		if (!owners.items[i].read_once)
 			owners.items[i].grown =
 				(int64_t)now->items[i].bytes - (old ? (int64_t)old->bytes : 0);
 	}
@@ -96,6 +96,7 @@ static struct kernel_owner *append(struct kernel_owners *owners)
 	row = &owners->items[owners->n++];
 	memset(row, 0, sizeof(*row));
 	row->row.line = KMEM_IN_RESIDUAL;
+	row->read_once = true;
 	return row;
 }
 

@@ -176,7 +176,8 @@ static void growth_is_of_the_same_owner(void **state)
 	assert_int_equal(owners.items[0].grown, -40);
 	assert_int_equal(owners.items[1].grown, 10);
 	assert_int_equal(owners.items[2].grown, 50);
-	assert_int_equal(owners.items[3].grown, 0); /* read once */
+	for (size_t i = 0; i < owners.n; i++)
+		assert_int_equal(owners.items[i].read_once, i == 3);
 	kernel_owners_done(&owners);
 }
 
@@ -219,6 +220,7 @@ static void charged_pages_are_told_once(void **state)
 			assert_true(o->row.bytes == 16 * MIB);
 		}
 		assert_true(i == 0 || o->row.bytes <= owners.items[i - 1].row.bytes);
+		assert_true(o->read_once); /* there was nothing before, or it is of pages */
 	}
 	assert_int_equal(charged, 2);
 	assert_int_equal(remains, 1);
@@ -338,6 +340,24 @@ static void remains_of_huge_pages_have_a_remedy(void **state)
 	assert_non_null(finding);
 	assert_non_null(strstr(finding->message, "hugePageRemains 9Gi"));
 	assert_string_equal(finding->hints[0].id, "fewer-huge-pages");
+	free_fixture(f, &result);
+}
+
+/* 0 would say that it has not grown. */
+static void what_is_read_once_has_no_growth(void **state)
+{
+	struct fixture *f = new_fixture();
+	struct check_result result = {0};
+	struct kernel_owner *remains = add(f, KMEM_HUGE_REMAINS, KMEM_IN_RESIDUAL, 9 * GIB);
+	const cJSON *owners;
+
+	(void)state;
+	remains->read_once = true;
+	add(f, KMEM_UNIX, KMEM_IN_RESIDUAL, GIB);
+	kernel_memory_judge(&f->facts, &result);
+	owners = tree_get(result.result, "owners");
+	assert_null(tree_member(cJSON_GetArrayItem(owners, 0), "growthBytes"));
+	assert_non_null(tree_member(cJSON_GetArrayItem(owners, 1), "growthBytes"));
 	free_fixture(f, &result);
 }
 
@@ -469,6 +489,7 @@ int main(void)
 		cmocka_unit_test(a_container_with_a_ring_is_named),
 		cmocka_unit_test(what_nobody_owns_is_the_nodes),
 		cmocka_unit_test(remains_of_huge_pages_have_a_remedy),
+		cmocka_unit_test(what_is_read_once_has_no_growth),
 		cmocka_unit_test(a_leaking_module_is_named_by_its_stack),
 		cmocka_unit_test(growth_is_its_holders),
 		cmocka_unit_test(growth_without_a_trace_asks_to_watch),
