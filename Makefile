@@ -86,6 +86,7 @@ test: deps ## build with sanitizers; unit tests and integration tests on the run
 	$(Q)$(MAKE) --no-print-directory SAN=1 WERROR=1 test-run
 
 test-run: $(O)/memdiag $(TEST_BINS)
+	$(Q)tests/test_run.sh
 	$(Q)tests/run.sh $(O) $(TEST_BINS)
 
 e2e: build ## a real etcd and kube-apiserver on loopback, with controller and agent
