@@ -17,6 +17,7 @@
 #include "base/cleanup.h"
 #include "base/mem.h"
 #include "instruments/dentries.h"
+#include "support/median.h"
 #include "support/plant.h"
 
 #define ROUNDS	   7
@@ -41,19 +42,6 @@ static void plant_missing(const char *dir)
 		(void)snprintf(name, sizeof(name), "missing-%d", i);
 		assert_int_equal(fstatat(fd, name, &st, 0), -1);
 	}
-}
-
-static int by_value(const void *a, const void *b)
-{
-	const double *x = a, *y = b;
-
-	return (*x > *y) - (*x < *y);
-}
-
-static double median(double *v)
-{
-	qsort(v, ROUNDS, sizeof(*v), by_value);
-	return v[ROUNDS / 2];
 }
 
 static void measure(const struct root *proc, struct way *way, int round, uint64_t *ret_pfns,
@@ -93,36 +81,30 @@ static void bench_dentries(void **state)
 	for (int round = 0; round < ROUNDS; round++)
 		for (size_t i = 0; i < ARRAY_SIZE(ways); i++)
 			measure(&proc, &ways[i], round, &pfns, &objects);
-	full = median(ways[0].walk_ns);
-	call = median(ways[0].call_ns);
+	full = median(ways[0].walk_ns, ROUNDS);
+	call = median(ways[0].call_ns, ROUNDS);
 	printf("dentries: %llu objects in %llu page frames: %.1f ms, %.1f ns an object; longest "
 	       "call %.3f ms\n",
 	       (unsigned long long)objects, (unsigned long long)pfns, full / 1e6,
 	       full / (double)objects, call / 1e6);
 	for (size_t i = 0; i < ARRAY_SIZE(ways); i++) {
-		double ns = median(ways[i].walk_ns);
+		double ns = median(ways[i].walk_ns, ROUNDS);
 
 		printf("dentries: %-16s %7.1f ms CPU, %5.1f ns a page frame, 1/%.1f of everything; "
 		       "the planted million off by %.2f %%\n",
-		       ways[i].name, ns / 1e6, ns / (double)pfns, full / ns, median(ways[i].off));
+		       ways[i].name, ns / 1e6, ns / (double)pfns, full / ns,
+		       median(ways[i].off, ROUNDS));
 	}
 	root_close(&proc);
 	assert_true(call < LIMIT_CALL);
-	assert_true(median(ways[1].walk_ns) < full);
-	assert_true(median(ways[2].walk_ns) < median(ways[1].walk_ns));
-}
-
-static int clean(void **state)
-{
-	(void)state;
-	plant_clean();
-	return 0;
+	assert_true(median(ways[1].walk_ns, ROUNDS) < full);
+	assert_true(median(ways[2].walk_ns, ROUNDS) < median(ways[1].walk_ns, ROUNDS));
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_teardown(bench_dentries, clean),
+		cmocka_unit_test_teardown(bench_dentries, plant_teardown),
 	};
 
 	return cmocka_run_group_tests_name("bench_dentries", tests, NULL, NULL);

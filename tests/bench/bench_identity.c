@@ -22,6 +22,7 @@
 #include "base/mem.h"
 #include "identity/cgroup_tree.h"
 #include "identity/pods_internal.h"
+#include "support/median.h"
 
 #define ROUNDS	   41
 #define PODS	   250
@@ -146,19 +147,6 @@ static int teardown(void **state)
 }
 
 /* --- the figure ---------------------------------------------------------------------------------------------------------- */
-
-static int by_value(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-static double median(double *v, size_t n)
-{
-	qsort(v, n, sizeof(*v), by_value);
-	return v[n / 2];
-}
 
 static size_t count_named(const struct pods *pods)
 {

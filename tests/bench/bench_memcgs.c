@@ -19,24 +19,12 @@
 #include "base/mem.h"
 #include "instruments/cgroupfs.h"
 #include "instruments/memcgs.h"
+#include "support/median.h"
 #include "support/zombies.h"
 
 enum { ZOMBIES = 10000, LIVE = 200, ROUNDS = 15 };
 #define LIMIT_MS      20.0
 #define LIMIT_CALL_MS 1.0
-
-static int by_value(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-static double median(double *v, size_t n)
-{
-	qsort(v, n, sizeof(*v), by_value);
-	return v[n / 2];
-}
 
 struct rounds {
 	double walk[ROUNDS], load[ROUNDS], call[ROUNDS], stat[ROUNDS];
@@ -116,17 +104,10 @@ static void bench_memcgs(void **state)
 	root_close(&proc);
 }
 
-static int clean(void **state)
-{
-	(void)state;
-	plant_clean();
-	return 0;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_teardown(bench_memcgs, clean),
+		cmocka_unit_test_teardown(bench_memcgs, plant_teardown),
 	};
 
 	return cmocka_run_group_tests_name("bench_memcgs", tests, NULL, NULL);

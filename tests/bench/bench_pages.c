@@ -19,6 +19,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "instruments/pages_internal.h"
+#include "support/median.h"
 #include "support/plant.h"
 
 #define ROUNDS	    7
@@ -144,19 +145,6 @@ static void load_remove(struct load *l)
 
 /* --- measuring ----------------------------------------------------------------------------------------------------------- */
 
-static int by_value(const void *a, const void *b)
-{
-	const double *x = a, *y = b;
-
-	return (*x > *y) - (*x < *y);
-}
-
-static double median(double *v, size_t n)
-{
-	qsort(v, n, sizeof(*v), by_value);
-	return v[n / 2];
-}
-
 static struct pages_snapshot *scan_once(const struct root *proc, const uint64_t *ids, size_t n)
 {
 	const struct pages_opts opts = {.top = 20, .memcg_ids = ids, .n_memcg_ids = n};
@@ -257,17 +245,10 @@ static void bench_pages(void **state)
 	assert_true(f.filter_call_ns < LIMIT_CALL);
 }
 
-static int clean(void **state)
-{
-	(void)state;
-	plant_clean();
-	return 0;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_teardown(bench_pages, clean),
+		cmocka_unit_test_teardown(bench_pages, plant_teardown),
 	};
 
 	return cmocka_run_group_tests_name("bench_pages", tests, NULL, NULL);

@@ -25,6 +25,7 @@
 #include "base/mem.h"
 #include "instruments/host.h"
 #include "instruments/reclaim.h"
+#include "support/median.h"
 #include "support/plant.h"
 
 #define MIB ((uint64_t)1 << 20)
@@ -33,19 +34,6 @@
 enum { ROUNDS = 15, STREAM_MIB = 2048 };
 
 static struct host host = HOST_INIT;
-
-static int by_value(const void *a, const void *b)
-{
-	const double *x = a, *y = b;
-
-	return (*x > *y) - (*x < *y);
-}
-
-static double median(double *values, size_t n)
-{
-	qsort(values, n, sizeof(*values), by_value);
-	return values[n / 2];
-}
 
 static void write_text(const char *dir, const char *name, const char *text)
 {

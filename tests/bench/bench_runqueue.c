@@ -8,7 +8,6 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -20,6 +19,7 @@
 #include "instruments/runqueue.h"
 #include "instruments/stalls.h"
 #include "support/cpu_load.h"
+#include "support/median.h"
 
 #include "runqlat.skel.h"
 
@@ -83,19 +83,6 @@ static void detach(struct attached *at)
 	runqueue_close(at->rq);
 	stalls_close(at->stalls);
 	test_runqlat_bpf__destroy(at->skel);
-}
-
-static int by_value(const void *pa, const void *pb)
-{
-	const double a = *(const double *)pa, b = *(const double *)pb;
-
-	return a < b ? -1 : a > b;
-}
-
-static double median(double *values, size_t n)
-{
-	qsort(values, n, sizeof(*values), by_value);
-	return values[n / 2];
 }
 
 /* A fixed shuffle, another one each round. */

@@ -395,20 +395,13 @@ static int set_up(void **state)
 	return 0;
 }
 
-static int clean(void **state)
-{
-	(void)state;
-	plant_clean();
-	return 0;
-}
-
 static int tear_down(void **state)
 {
 	root_close(&proc);
-	return clean(state);
+	return plant_teardown(state);
 }
 
-#define test(f) cmocka_unit_test_teardown(f, clean)
+#define test(f) cmocka_unit_test_teardown(f, plant_teardown)
 
 int main(void)
 {

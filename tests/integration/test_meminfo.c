@@ -362,13 +362,6 @@ static void a_cgroup_counts_what_its_limit_did(void **state)
 	cgroupfs_close(&cg);
 }
 
-static int clean(void **state)
-{
-	(void)state;
-	plant_clean();
-	return 0;
-}
-
 static int memfd = -1;
 static char *anon;
 
@@ -427,8 +420,8 @@ int main(void)
 		cmocka_unit_test(little_is_unexplained_when_idle),
 		cmocka_unit_test(planted_memory_has_its_own_line),
 		cmocka_unit_test_teardown(huge_pages_are_told_apart, pool_restore),
-		cmocka_unit_test_teardown(a_cgroup_adds_up_to_its_usage, clean),
-		cmocka_unit_test_teardown(a_cgroup_counts_what_its_limit_did, clean),
+		cmocka_unit_test_teardown(a_cgroup_adds_up_to_its_usage, plant_teardown),
+		cmocka_unit_test_teardown(a_cgroup_counts_what_its_limit_did, plant_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -540,41 +540,23 @@ static void test_sees_every_thread(void **state)
 	close(gate[0]);
 }
 
-static void hold_open(void *arg)
+static void *open_plain(void)
 {
 	const struct runqueue_opts opts = {0};
-	struct runqueue *rq = NULL;
-	char c = 0;
+	struct runqueue *opened = NULL;
 
-	if (runqueue_open(&opts, &rq, NULL) < 0 || write(*(int *)arg, &c, 1) != 1)
-		_exit(1);
-	(void)pause();
+	return runqueue_open(&opts, &opened, NULL) < 0 ? NULL : opened;
+}
+
+static void close_plain(void *opened)
+{
+	runqueue_close(opened);
 }
 
 static void test_leaves_nothing(void **state)
 {
-	const struct runqueue_opts opts = {0};
-	const struct cpu_load plain = {.cpu = -1};
-	struct runqueue *rq;
-	int ready[2];
-	pid_t child;
-	char c;
-
 	(void)state;
-	assert_int_equal(bpf_seen_after(our_programs), 0);
-	rq = open_it(&opts);
-	assert_true(bpf_seen(our_programs) >= 4);
-	runqueue_close(rq);
-	assert_int_equal(bpf_seen_after(our_programs), 0);
-
-	assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
-	child = cpu_load_run(&plain, hold_open, &ready[1]);
-	assert_int_equal(read(ready[0], &c, 1), 1);
-	assert_true(bpf_seen(our_programs) >= 4);
-	cpu_load_stop(child); /* by SIGKILL */
-	assert_int_equal(bpf_seen_after(our_programs), 0);
-	close(ready[0]);
-	close(ready[1]);
+	bpf_seen_leaves_nothing(our_programs, 4, open_plain, close_plain);
 }
 
 static int clean(void **state)

@@ -82,17 +82,10 @@ static void names_are_learnt_within_a_window(void **state)
 	grpc_server_free(server);
 }
 
-static int clean(void **state)
-{
-	(void)state;
-	plant_clean();
-	return 0;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_teardown(names_are_learnt_within_a_window, clean),
+		cmocka_unit_test_teardown(names_are_learnt_within_a_window, plant_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "support/folder.h"
 #include "support/plant.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -385,21 +385,13 @@ void plant_reader_end(struct plant_child *child)
 
 /* --- cleaning up -------------------------------------------------------------------------------------------------------- */
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st;
-	(void)type;
-	(void)ftw;
-	return remove(path);
-}
-
 void plant_clean(void)
 {
 	while (n_planted > 0) {
 		n_planted--;
 		switch (planted[n_planted].kind) {
 		case DIRECTORY:
-			(void)nftw(planted[n_planted].path, remove_one, 64, FTW_DEPTH | FTW_PHYS);
+			(void)folder_remove(planted[n_planted].path);
 			break;
 		case MOUNT:
 			(void)umount2(planted[n_planted].path, MNT_DETACH);
@@ -414,4 +406,11 @@ void plant_clean(void)
 		}
 		free(planted[n_planted].path);
 	}
+}
+
+int plant_teardown(void **state)
+{
+	(void)state;
+	plant_clean();
+	return 0;
 }

@@ -64,5 +64,7 @@ struct plant_child plant_reader(const char *cgroup, const char *path, size_t fro
 void plant_reader_end(struct plant_child *child);
 
 void plant_clean(void);
+/* The same as cmocka's teardown of a test. */
+int plant_teardown(void **state);
 
 #endif

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a cgroup's path tells, by a table of paths as nodes have them; and the walk of the tree, in folders made on the spot. */
 #include <errno.h>
-#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -17,6 +16,7 @@
 #include "base/mem.h"
 #include "identity/cgroup_name.h"
 #include "identity/cgroup_tree.h"
+#include "support/folder.h"
 
 #define ID_A  "3f9c0d6be1a24775b8d0c5e2f7a19346d8b02e5c71fa4693bd80e6a5c2f41d97"
 #define ID_B  "b7e21f04c9d8536a0e4f1bc27d95a8637f60d1e8a3b54c92780fd6e13c5ba942"
@@ -241,34 +241,9 @@ static void cut_off_paths(void **state)
 
 static int setup(void **state)
 {
-	char *dir = xstrdup("/tmp/memdiag-tree-XXXXXX");
-	_cleanup_free_ char *file = NULL;
-	FILE *f;
-
-	assert_non_null(mkdtemp(dir));
-	file = xasprintf("%s/cgroup.controllers", dir);
-	f = fopen(file, "w");
-	assert_non_null(f);
-	assert_true(fputs("memory\n", f) >= 0);
-	assert_int_equal(fclose(f), 0);
-	*state = dir;
+	(void)folder_setup(state);
+	folder_put(*state, "cgroup.controllers", "memory\n");
 	return 0;
-}
-
-static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
-{
-	(void)st;
-	(void)flag;
-	(void)ftw;
-	return remove(path);
-}
-
-static int teardown(void **state)
-{
-	int r = nftw(*state, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-
-	free(*state);
-	return r;
 }
 
 static void make(const char *dir, const char *rel)
@@ -360,7 +335,7 @@ static void unreadable_tree_is_an_error(void **state)
 	assert_null(tree);
 }
 
-#define in_folder(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+#define in_folder(test) cmocka_unit_test_setup_teardown(test, setup, folder_teardown)
 
 int main(void)
 {

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The original exporter's names, made of files and histograms that are written here. */
-#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,10 +13,11 @@
 
 #include "base/mem.h"
 #include "export/families.h"
+#include "support/folder.h"
 
 #define MS 1000000ULL
 
-static char dir[32];
+static char *dir;
 static struct host host;
 static struct reading reading;
 static struct exposition e;
@@ -31,38 +31,12 @@ static struct pod_cgroup item = {
 };
 static struct pods pods = {.items = &item, .n = 1};
 
-/* Below dir, with the folders it is in. */
-static void put_file(const char *rel, const char *text)
-{
-	_cleanup_free_ char *path = xasprintf("%s/%s", dir, rel);
-	FILE *f;
-
-	for (char *slash = path; (slash = strchr(slash + 1, '/'));) {
-		*slash = '\0';
-		(void)mkdir(path, 0700);
-		*slash = '/';
-	}
-	f = fopen(path, "we");
-	assert_non_null(f);
-	assert_true(fputs(text, f) >= 0);
-	assert_int_equal(fclose(f), 0);
-}
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st;
-	(void)type;
-	(void)ftw;
-	return remove(path);
-}
-
 static int setup(void **state)
 {
 	(void)state;
-	(void)snprintf(dir, sizeof(dir), "/tmp/memdiag-test-XXXXXX");
-	assert_non_null(mkdtemp(dir));
-	put_file("proc/none", "");
-	put_file("cgroup/none", "");
+	dir = folder_new();
+	folder_put(dir, "proc/none", "");
+	folder_put(dir, "cgroup/none", "");
 	host = (struct host)HOST_INIT;
 	reading = (struct reading){.host = &host, .pods = &pods};
 	exposition_init(&e, 1000);
@@ -75,7 +49,7 @@ static int teardown(void **state)
 	reading_end(&reading);
 	exposition_done(&e);
 	host_close(&host);
-	return nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	return folder_teardown((void **)&dir);
 }
 
 /* Once all files are there. */
@@ -118,14 +92,17 @@ static void the_nodes_memory(void **state)
 	_cleanup_free_ char *meminfo = NULL;
 
 	(void)state;
-	put_file("proc/meminfo", "MemTotal: 1000 kB\nMemFree: 200 kB\nMemAvailable: 400 kB\n"
-				 "Buffers: 10 kB\nCached: 100 kB\nAnonPages: 300 kB\nShmem: 30 kB\n"
-				 "Mlocked: 5 kB\nSlab: 50 kB\nSReclaimable: 20 kB\n"
-				 "SUnreclaim: 30 kB\nKernelStack: 4 kB\nPageTables: 6 kB\n"
-				 "VmallocUsed: 40 kB\n");
-	put_file("proc/vmstat", "pgfault 11\npgscan_direct 12\nthp_split_page 13\nother 14\n");
-	put_file("proc/buddyinfo", "Node 0, zone    DMA32      1      0      2 \n"
-				   "Node 0, zone   Normal     10     20      0 \n");
+	folder_put(dir, "proc/meminfo",
+		   "MemTotal: 1000 kB\nMemFree: 200 kB\nMemAvailable: 400 kB\n"
+		   "Buffers: 10 kB\nCached: 100 kB\nAnonPages: 300 kB\nShmem: 30 kB\n"
+		   "Mlocked: 5 kB\nSlab: 50 kB\nSReclaimable: 20 kB\n"
+		   "SUnreclaim: 30 kB\nKernelStack: 4 kB\nPageTables: 6 kB\n"
+		   "VmallocUsed: 40 kB\n");
+	folder_put(dir, "proc/vmstat",
+		   "pgfault 11\npgscan_direct 12\nthp_split_page 13\nother 14\n");
+	folder_put(dir, "proc/buddyinfo",
+		   "Node 0, zone    DMA32      1      0      2 \n"
+		   "Node 0, zone   Normal     10     20      0 \n");
 	begin();
 	export_sysom(&reading, &e);
 	meminfo = family("sysom_proc_meminfo");
@@ -155,9 +132,9 @@ static void the_nodes_memory(void **state)
 static void the_nodes_cpus(void **state)
 {
 	(void)state;
-	put_file("proc/loadavg", "1.75 0.05 12.00 4/128 22224\n");
-	put_file("proc/schedstat", "version 15\ncpu0 0 0 0 0 0 0 500 600 7\n");
-	put_file("proc/stat", "cpu  50 10 30 100 5 0 3 2 40 0\ncpu0 1 2 3\n");
+	folder_put(dir, "proc/loadavg", "1.75 0.05 12.00 4/128 22224\n");
+	folder_put(dir, "proc/schedstat", "version 15\ncpu0 0 0 0 0 0 0 500 600 7\n");
+	folder_put(dir, "proc/stat", "cpu  50 10 30 100 5 0 3 2 40 0\ncpu0 1 2 3\n");
 	begin();
 	export_sysom(&reading, &e);
 	assert_family("sysom_proc_loadavg", "sysom_proc_loadavg gauge\n"
@@ -190,10 +167,10 @@ static void shares_are_since_the_scrape_before(void **state)
 	_cleanup_free_ char *found = NULL;
 
 	(void)state;
-	put_file("proc/stat", "cpu  50 10 30 100 5 0 3 2 40 0\n");
+	folder_put(dir, "proc/stat", "cpu  50 10 30 100 5 0 3 2 40 0\n");
 	begin();
 	export_sysom(&reading, &e);
-	put_file("proc/stat", "cpu  51 10 30 102 4 0 3 2 40 0\n");
+	folder_put(dir, "proc/stat", "cpu  51 10 30 102 4 0 3 2 40 0\n");
 	exposition_done(&e);
 	exposition_init(&e, 1000);
 	export_sysom(&reading, &e);
@@ -222,17 +199,17 @@ static void what_cannot_be_read_is_left_out(void **state)
 					    "1.75 1.83 1.80 4/x 1\n"};
 
 	(void)state;
-	put_file("proc/stat", "cpu0 1 2 3\n");
+	folder_put(dir, "proc/stat", "cpu0 1 2 3\n");
 	begin();
 	export_sysom(&reading, &e);
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
 		assert_family(names[i], "(none)");
 	for (size_t i = 0; i < ARRAY_SIZE(loads); i++) {
-		put_file("proc/loadavg", loads[i]);
+		folder_put(dir, "proc/loadavg", loads[i]);
 		export_sysom(&reading, &e);
 		assert_family("sysom_proc_loadavg", "(none)");
 	}
-	put_file("proc/stat", "cpu  1 2 x\n");
+	folder_put(dir, "proc/stat", "cpu  1 2 x\n");
 	export_sysom(&reading, &e);
 	assert_family("sysom_proc_cpu_total", "(none)");
 }
@@ -371,19 +348,19 @@ static void assert_container(void)
 
 static void put_v1(void)
 {
-	put_file("cgroup/memory/memory.stat", "");
-	put_file("cgroup/memory/pod1/c1/memory.stat",
-		 "total_cache 100\ntotal_rss 200\ntotal_shmem 10\ntotal_inactive_anon 1\n"
-		 "total_active_anon 2\ntotal_inactive_file 3\ntotal_active_file 4\n");
-	put_file("cgroup/memory/pod1/c1/memory.usage_in_bytes", "400\n");
-	put_file("cgroup/memory/pod1/c1/memory.limit_in_bytes", "500\n");
-	put_file("cgroup/memory/pod1/c1/memory.failcnt", "42\n");
-	put_file("cgroup/memory/pod1/c1/memory.oom_control",
-		 "oom_kill_disable 0\nunder_oom 0\noom_kill 3\n");
-	put_file("cgroup/cpu/pod1/c1/cpu.stat",
-		 "nr_periods 20\nnr_throttled 19\nthrottled_time 1654000\n");
-	put_file("cgroup/cpu/pod1/c1/cpu.cfs_quota_us", "25050\n");
-	put_file("cgroup/cpu/pod1/c1/cpu.cfs_period_us", "100000\n");
+	folder_put(dir, "cgroup/memory/memory.stat", "");
+	folder_put(dir, "cgroup/memory/pod1/c1/memory.stat",
+		   "total_cache 100\ntotal_rss 200\ntotal_shmem 10\ntotal_inactive_anon 1\n"
+		   "total_active_anon 2\ntotal_inactive_file 3\ntotal_active_file 4\n");
+	folder_put(dir, "cgroup/memory/pod1/c1/memory.usage_in_bytes", "400\n");
+	folder_put(dir, "cgroup/memory/pod1/c1/memory.limit_in_bytes", "500\n");
+	folder_put(dir, "cgroup/memory/pod1/c1/memory.failcnt", "42\n");
+	folder_put(dir, "cgroup/memory/pod1/c1/memory.oom_control",
+		   "oom_kill_disable 0\nunder_oom 0\noom_kill 3\n");
+	folder_put(dir, "cgroup/cpu/pod1/c1/cpu.stat",
+		   "nr_periods 20\nnr_throttled 19\nthrottled_time 1654000\n");
+	folder_put(dir, "cgroup/cpu/pod1/c1/cpu.cfs_quota_us", "25050\n");
+	folder_put(dir, "cgroup/cpu/pod1/c1/cpu.cfs_period_us", "100000\n");
 }
 
 static void containers_on_v1(void **state)
@@ -398,17 +375,19 @@ static void containers_on_v1(void **state)
 static void containers_on_v2(void **state)
 {
 	(void)state;
-	put_file("cgroup/cgroup.controllers", "cpu memory\n");
-	put_file("cgroup/pod1/c1/memory.stat",
-		 "anon 200\nfile 100\nshmem 10\ninactive_anon 1\nactive_anon 2\ninactive_file 3\n"
-		 "active_file 4\n");
-	put_file("cgroup/pod1/c1/memory.current", "400\n");
-	put_file("cgroup/pod1/c1/memory.max", "500\n");
-	put_file("cgroup/pod1/c1/memory.events", "low 0\nhigh 7\nmax 42\noom 5\noom_kill 3\n");
-	put_file("cgroup/pod1/c1/cpu.stat", "usage_usec 5\nuser_usec 2\nsystem_usec 3\n"
-					    "nr_periods 20\nnr_throttled 19\n"
-					    "throttled_usec 1654\n");
-	put_file("cgroup/pod1/c1/cpu.max", "25050 100000\n");
+	folder_put(dir, "cgroup/cgroup.controllers", "cpu memory\n");
+	folder_put(dir, "cgroup/pod1/c1/memory.stat",
+		   "anon 200\nfile 100\nshmem 10\ninactive_anon 1\nactive_anon 2\ninactive_file 3\n"
+		   "active_file 4\n");
+	folder_put(dir, "cgroup/pod1/c1/memory.current", "400\n");
+	folder_put(dir, "cgroup/pod1/c1/memory.max", "500\n");
+	folder_put(dir, "cgroup/pod1/c1/memory.events",
+		   "low 0\nhigh 7\nmax 42\noom 5\noom_kill 3\n");
+	folder_put(dir, "cgroup/pod1/c1/cpu.stat",
+		   "usage_usec 5\nuser_usec 2\nsystem_usec 3\n"
+		   "nr_periods 20\nnr_throttled 19\n"
+		   "throttled_usec 1654\n");
+	folder_put(dir, "cgroup/pod1/c1/cpu.max", "25050 100000\n");
 	begin();
 	export_sysom(&reading, &e);
 	assert_container();
@@ -421,9 +400,10 @@ static void containers_without(void **state)
 
 	(void)state;
 	put_v1();
-	put_file("cgroup/memory/pod1/c1/memory.limit_in_bytes", "9223372036854771712\n");
-	put_file("cgroup/memory/pod1/c1/memory.oom_control", "oom_kill_disable 0\nunder_oom 0\n");
-	put_file("cgroup/cpu/pod1/c1/cpu.cfs_quota_us", "-1\n");
+	folder_put(dir, "cgroup/memory/pod1/c1/memory.limit_in_bytes", "9223372036854771712\n");
+	folder_put(dir, "cgroup/memory/pod1/c1/memory.oom_control",
+		   "oom_kill_disable 0\nunder_oom 0\n");
+	folder_put(dir, "cgroup/cpu/pod1/c1/cpu.cfs_quota_us", "-1\n");
 	begin();
 	export_sysom(&reading, &e);
 	found = family("sysom_container_memory_stat");
@@ -450,7 +430,7 @@ static void the_ceiling_holds(void **state)
 
 	(void)state;
 	put_v1();
-	put_file("proc/loadavg", "1.75 0.05 12.00 4/128 22224\n");
+	folder_put(dir, "proc/loadavg", "1.75 0.05 12.00 4/128 22224\n");
 	begin();
 	export_sysom(&reading, &e);
 	all = e.series;

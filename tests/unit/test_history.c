@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Names of pods that are gone: what is kept, what goes first, and the state file, also when it is not what we wrote. */
 #include <errno.h>
-#include <ftw.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -18,6 +17,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "identity/history.h"
+#include "support/folder.h"
 
 struct folder {
 	char *dir, *file;
@@ -27,25 +27,16 @@ static int setup(void **state)
 {
 	struct folder *folder = xcalloc(1, sizeof(*folder));
 
-	folder->dir = xstrdup("/tmp/memdiag-history-XXXXXX");
-	assert_non_null(mkdtemp(folder->dir));
+	folder->dir = folder_new();
 	folder->file = xasprintf("%s/state", folder->dir);
 	*state = folder;
 	return 0;
 }
 
-static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
-{
-	(void)st;
-	(void)flag;
-	(void)ftw;
-	return remove(path);
-}
-
 static int teardown(void **state)
 {
 	struct folder *folder = *state;
-	int r = nftw(folder->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	int r = folder_remove(folder->dir);
 
 	free(folder->dir);
 	free(folder->file);

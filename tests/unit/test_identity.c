@@ -2,7 +2,6 @@
 /* Mount tables and cgroup files, from trees written on the spot: v1, v2, several mount namespaces. */
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -19,49 +18,7 @@
 #include "identity/container_view.h"
 #include "identity/mounts.h"
 #include "instruments/cgroupfs.h"
-
-static int setup(void **state)
-{
-	char *dir = xstrdup("/tmp/memdiag-identity-XXXXXX");
-
-	assert_non_null(mkdtemp(dir));
-	*state = dir;
-	return 0;
-}
-
-static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
-{
-	(void)st;
-	(void)flag;
-	(void)ftw;
-	return remove(path);
-}
-
-static int teardown(void **state)
-{
-	int r = nftw(*state, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-
-	free(*state);
-	return r;
-}
-
-/* Writes dir/rel, making its folders. */
-static void put(const char *dir, const char *rel, const char *text)
-{
-	_cleanup_free_ char *path = xasprintf("%s/%s", dir, rel);
-	FILE *f;
-
-	for (char *slash = strchr(path + strlen(dir) + 1, '/'); slash;
-	     slash = strchr(slash + 1, '/')) {
-		*slash = '\0';
-		(void)mkdir(path, 0755);
-		*slash = '/';
-	}
-	f = fopen(path, "w");
-	assert_non_null(f);
-	assert_true(fputs(text, f) >= 0);
-	assert_int_equal(fclose(f), 0);
-}
+#include "support/folder.h"
 
 static void put_namespace(const char *dir, int pid, const char *inode, const char *mountinfo)
 {
@@ -69,7 +26,7 @@ static void put_namespace(const char *dir, int pid, const char *inode, const cha
 	_cleanup_free_ char *ns = xasprintf("%s/%d/ns", dir, pid);
 	_cleanup_free_ char *link = xasprintf("%s/mnt", ns), *target = xasprintf("mnt:[%s]", inode);
 
-	put(dir, rel, mountinfo);
+	folder_put(dir, rel, mountinfo);
 	assert_int_equal(mkdir(ns, 0755), 0);
 	assert_int_equal(symlink(target, link), 0);
 }
@@ -219,12 +176,13 @@ static void block_devices_have_names(void **state)
 {
 	_cleanup_root_ struct root sys = ROOT_INIT;
 
-	put(*state, "dev/block/8:1/uevent", "MAJOR=8\nMINOR=1\nDEVNAME=sda1\nDEVTYPE=partition\n");
-	put(*state, "dev/block/8:2/uevent", "DEVNAME=cciss/c0d0p1\n");
-	put(*state, "dev/block/8:3/uevent", "MAJOR=8\nDISKNAME=sda\n");
-	put(*state, "dev/block/8:4/uevent", "DEVNAME=\n");
-	put(*state, "dev/block/8:5/uevent", "DEVNAME=a;reboot\n");
-	put(*state, "dev/block/8:6/uevent", "DEVNAME=../etc/passwd\n");
+	folder_put(*state, "dev/block/8:1/uevent",
+		   "MAJOR=8\nMINOR=1\nDEVNAME=sda1\nDEVTYPE=partition\n");
+	folder_put(*state, "dev/block/8:2/uevent", "DEVNAME=cciss/c0d0p1\n");
+	folder_put(*state, "dev/block/8:3/uevent", "MAJOR=8\nDISKNAME=sda\n");
+	folder_put(*state, "dev/block/8:4/uevent", "DEVNAME=\n");
+	folder_put(*state, "dev/block/8:5/uevent", "DEVNAME=a;reboot\n");
+	folder_put(*state, "dev/block/8:6/uevent", "DEVNAME=../etc/passwd\n");
 	assert_int_equal(root_open(&sys, *state, NULL), 0);
 	assert_device(&sys, 1, "sda1");
 	assert_device(&sys, 2, "cciss/c0d0p1");
@@ -237,14 +195,14 @@ static void cgroup_v1(void **state)
 	struct cgroupfs cg = CGROUPFS_INIT;
 	struct cgroup_usage usage;
 
-	put(*state, "memory/memory.stat", "cache 5\ntotal_inactive_file 7\n");
-	put(*state, "memory/memory.usage_in_bytes", "1000\n");
-	put(*state, "memory/memory.limit_in_bytes", "9223372036854771712\n");
-	put(*state, "memory/a/memory.stat", "inactive_file 1\ntotal_inactive_file 30\n");
-	put(*state, "memory/a/memory.limit_in_bytes", "400\n");
-	put(*state, "memory/a/b/memory.stat", "total_inactive_file 20\n");
-	put(*state, "memory/a/b/memory.usage_in_bytes", "100\n");
-	put(*state, "memory/a/b/memory.limit_in_bytes", "9223372036854771712\n");
+	folder_put(*state, "memory/memory.stat", "cache 5\ntotal_inactive_file 7\n");
+	folder_put(*state, "memory/memory.usage_in_bytes", "1000\n");
+	folder_put(*state, "memory/memory.limit_in_bytes", "9223372036854771712\n");
+	folder_put(*state, "memory/a/memory.stat", "inactive_file 1\ntotal_inactive_file 30\n");
+	folder_put(*state, "memory/a/memory.limit_in_bytes", "400\n");
+	folder_put(*state, "memory/a/b/memory.stat", "total_inactive_file 20\n");
+	folder_put(*state, "memory/a/b/memory.usage_in_bytes", "100\n");
+	folder_put(*state, "memory/a/b/memory.limit_in_bytes", "9223372036854771712\n");
 	assert_int_equal(cgroupfs_open(&cg, *state, NULL), 0);
 	assert_int_equal(cg.mode, CGROUP_V1);
 	/* The smallest limit of all ancestors counts. */
@@ -262,7 +220,7 @@ static void cgroup_v1(void **state)
 	assert_false(cgroupfs_has(&cg, "/gone", "memory.stat"));
 	assert_true(cgroupfs_has(&cg, "/", "memory.limit_in_bytes"));
 	cgroupfs_close(&cg);
-	put(*state, "unified/cgroup.procs", "");
+	folder_put(*state, "unified/cgroup.procs", "");
 	assert_int_equal(cgroupfs_open(&cg, *state, NULL), 0);
 	assert_string_equal(cgroup_mode_name(cg.mode), "hybrid");
 	cgroupfs_close(&cg);
@@ -273,12 +231,12 @@ static void cgroup_v2(void **state)
 	struct cgroupfs cg = CGROUPFS_INIT;
 	struct cgroup_usage usage;
 
-	put(*state, "cgroup.controllers", "cpu io memory pids\n");
-	put(*state, "memory.stat", "inactive_file 3\n");
-	put(*state, "k.slice/memory.stat", "anon 5\ninactive_file 42\ninactive_file_x 9\n");
-	put(*state, "k.slice/memory.current", "77\n");
-	put(*state, "k.slice/memory.max", "max\n");
-	put(*state, "k.slice/memory.high", "60\n");
+	folder_put(*state, "cgroup.controllers", "cpu io memory pids\n");
+	folder_put(*state, "memory.stat", "inactive_file 3\n");
+	folder_put(*state, "k.slice/memory.stat", "anon 5\ninactive_file 42\ninactive_file_x 9\n");
+	folder_put(*state, "k.slice/memory.current", "77\n");
+	folder_put(*state, "k.slice/memory.max", "max\n");
+	folder_put(*state, "k.slice/memory.high", "60\n");
 	assert_int_equal(cgroupfs_open(&cg, *state, NULL), 0);
 	assert_int_equal(cg.mode, CGROUP_V2);
 	assert_int_equal(cgroupfs_usage(&cg, "/k.slice", &usage, NULL), 0);
@@ -296,13 +254,13 @@ static void no_memory_controller(void **state)
 {
 	struct cgroupfs cg = CGROUPFS_INIT;
 
-	put(*state, "cgroup.controllers", "cpu io\n");
+	folder_put(*state, "cgroup.controllers", "cpu io\n");
 	assert_int_equal(cgroupfs_open(&cg, *state, NULL), 0);
 	assert_int_equal(cg.mode, CGROUP_NONE);
 	cgroupfs_close(&cg);
 }
 
-#define in_folder(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+#define in_folder(test) cmocka_unit_test_setup_teardown(test, folder_setup, folder_teardown)
 
 int main(void)
 {

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Owners of kernel memory: what the kernel's files and messages say, as recorded or as the kernel's sources write them. */
 #include <fcntl.h>
-#include <ftw.h>
 #include <linux/genetlink.h>
 #include <linux/inet_diag.h>
 #include <linux/packet_diag.h>
@@ -22,6 +21,7 @@
 #include "base/mem.h"
 #include "instruments/kmem_internal.h"
 #include "instruments/netlink.h"
+#include "support/folder.h"
 
 #define MIB (1ULL << 20)
 
@@ -358,32 +358,20 @@ static const struct entry tree[] = {
 
 static char *plant_tree(void)
 {
-	char *dir = xstrdup("/tmp/memdiag-kmem-XXXXXX");
+	char *dir = folder_new();
 
-	assert_non_null(mkdtemp(dir));
 	for (size_t i = 0; i < ARRAY_SIZE(tree); i++) {
 		_cleanup_free_ char *path = xasprintf("%s/%s", dir, tree[i].path);
 
 		if (tree[i].link) {
 			assert_int_equal(symlink(tree[i].link, path), 0);
 		} else if (tree[i].text) {
-			_cleanup_fclose_ FILE *f = fopen(path, "we");
-
-			assert_non_null(f);
-			assert_true(fputs(tree[i].text, f) >= 0);
+			folder_put(dir, tree[i].path, tree[i].text);
 		} else {
 			assert_int_equal(mkdir(path, 0755), 0);
 		}
 	}
 	return dir;
-}
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st;
-	(void)type;
-	(void)ftw;
-	return remove(path);
 }
 
 static void assert_row(const struct kmem_snapshot *s, enum kmem_kind kind, pid_t pid,
@@ -440,7 +428,7 @@ static void a_recorded_host(void **state)
 	assert_null(find_row(&s->owners, KMEM_VMALLOC, 0, "small"));
 	assert_int_equal(s->missing.n, 1); /* NVIDIA's own */
 	kmem_snapshot_free(s);
-	(void)nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	(void)folder_remove(dir);
 }
 
 /* "drm" says nothing of the driver: one card's is enough. */
@@ -462,30 +450,23 @@ static void buffers_where_a_driver_allocates(void **state)
 			 0);
 	assert_row(s, KMEM_DMA_BUF, 0, "drm", KMEM_IN_RESIDUAL, 8192);
 	kmem_snapshot_free(s);
-	(void)nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	(void)folder_remove(dir);
 }
 
 static void a_large_vmalloc_list_is_not_read(void **state)
 {
 	struct kmem_reading *reading = xcalloc(1, sizeof(*reading));
-	char dir[] = "/tmp/memdiag-kmem-XXXXXX";
+	_cleanup_free_ char *dir = folder_new();
 	_cleanup_root_ struct root proc = ROOT_INIT;
-	_cleanup_free_ char *path = NULL;
-	FILE *f;
 
 	(void)state;
-	assert_non_null(mkdtemp(dir));
-	path = xasprintf("%s/meminfo", dir);
-	f = fopen(path, "we");
-	assert_non_null(f);
-	assert_true(fputs("MemTotal: 1000000000 kB\nVmallocUsed: 1048577 kB\n", f) >= 0);
-	assert_int_equal(fclose(f), 0);
+	folder_put(dir, "meminfo", "MemTotal: 1000000000 kB\nVmallocUsed: 1048577 kB\n");
 	assert_int_equal(root_open(&proc, dir, NULL), 0);
 	reading->proc = &proc;
 	kmem_read_vmalloc(reading);
 	assert_int_equal(reading->missing.n, 1);
 	assert_int_equal(reading->owners.n, 0);
-	(void)nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	(void)folder_remove(dir);
 	free(reading);
 }
 

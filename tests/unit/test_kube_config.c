@@ -9,50 +9,38 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/mem.h"
 #include "kube/base64.h"
 #include "kube/config.h"
+#include "support/folder.h"
 
 /* base64 of "-----BEGIN X-----\n" */
 #define PEM64 "LS0tLS1CRUdJTiBYLS0tLS0K"
 #define PEM   "-----BEGIN X-----\n"
 
-static char dir[] = "/tmp/memdiag-kube-config-XXXXXX";
+static char *dir;
 
 static int setup(void **state)
 {
 	(void)state;
-	return mkdtemp(dir) ? 0 : -1;
-}
-
-static void remove_file(const char *name)
-{
-	_cleanup_free_ char *path = xasprintf("%s/%s", dir, name);
-
-	(void)unlink(path);
+	dir = folder_new();
+	return 0;
 }
 
 static int teardown(void **state)
 {
 	(void)state;
-	remove_file("config");
-	remove_file("ca.crt");
-	remove_file("token");
-	return rmdir(dir);
+	return folder_teardown((void **)&dir);
 }
 
 static char *write_file(const char *name, const char *text)
 {
 	char *path = xasprintf("%s/%s", dir, name);
-	FILE *file = fopen(path, "we");
 
-	assert_non_null(file);
-	assert_true(fputs(text, file) >= 0);
-	assert_int_equal(fclose(file), 0);
+	folder_put(dir, name, text);
 	return path;
 }
 
@@ -262,7 +250,7 @@ static void test_in_cluster(void **state)
 	assert_int_equal(kube_config_load(NULL, dir, &c, &err), -EINVAL);
 	assert_non_null(strstr(err.msg, "KUBERNETES_SERVICE_HOST"));
 	setenv("KUBERNETES_SERVICE_HOST", "10.96.0.1", 1);
-	remove_file("token");
+	assert_int_equal(unlink(token), 0);
 	assert_int_equal(kube_config_load(NULL, dir, &c, &err), -EINVAL);
 	assert_non_null(strstr(err.msg, token));
 	unsetenv("KUBERNETES_SERVICE_HOST");

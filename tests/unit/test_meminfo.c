@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "instruments/cgroupfs.h"
 #include "instruments/meminfo.h"
+#include "support/folder.h"
 
 static const char good[] =
 	"MemTotal:       1000 kB\nMemFree:         100 kB\nMemAvailable:    500 kB\n"
@@ -239,39 +240,27 @@ static void bad_lines_of_each_file(void **state)
 	}
 }
 
-static void write_file(const char *dir, const char *name, const char *text)
-{
-	_cleanup_free_ char *path = xasprintf("%s/%s", dir, name);
-	FILE *f = fopen(path, "we");
-
-	assert_non_null(f);
-	assert_true(fputs(text, f) >= 0);
-	assert_int_equal(fclose(f), 0);
-}
-
 /* Without zoneinfo and vmstat there is still a breakdown, which says what is missing; without meminfo there is none. */
 static void files_that_are_missing(void **state)
 {
-	char dir[] = "/tmp/memdiag-meminfo-XXXXXX";
+	_cleanup_free_ char *dir = folder_new();
 	_cleanup_root_ struct root proc = ROOT_INIT;
 	struct parse_notes notes = {0};
 	struct err err = {0};
 	struct meminfo info;
 
 	(void)state;
-	assert_non_null(mkdtemp(dir));
 	assert_int_equal(root_open(&proc, dir, NULL), 0);
 	assert_true(meminfo_read(&proc, &info, &notes, &err) < 0);
 	assert_non_null(strstr(err.msg, "meminfo"));
-	write_file(dir, "meminfo", good);
+	folder_put(dir, "meminfo", good);
 	memset(&notes, 0, sizeof(notes));
 	assert_int_equal(meminfo_read(&proc, &info, &notes, NULL), 0);
 	assert_int_equal(notes.n, 2);
 	assert_string_equal(notes.lines[0], "zoneinfo: file: cannot be read");
 	assert_string_equal(notes.lines[1], "vmstat: file: cannot be read");
 	assert_int_equal(info.total, 1000 << 10);
-	assert_int_equal(unlinkat(proc.fd, "meminfo", 0), 0);
-	assert_int_equal(rmdir(dir), 0);
+	assert_int_equal(folder_remove(dir), 0);
 }
 
 static void other_files(void **state)

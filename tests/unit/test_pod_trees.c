@@ -4,7 +4,6 @@
  * README has the format.
  */
 #include <dirent.h>
-#include <ftw.h>
 #include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -21,6 +20,7 @@
 #include "base/mem.h"
 #include "identity/cgroup_tree.h"
 #include "identity/pods_internal.h"
+#include "support/folder.h"
 
 /* --- the files of a fixture ---------------------------------------------------------------------------------------------- */
 
@@ -111,23 +111,14 @@ static struct cri_snapshot *parse_cri(const cJSON *tree)
 
 /* --- the tree ------------------------------------------------------------------------------------------------------------ */
 
-static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
-{
-	(void)st;
-	(void)flag;
-	(void)ftw;
-	return remove(path);
-}
-
 /* Makes a folder for each line (parents come first) and walks them as if they were cgroups. */
 static struct cgroup_tree *make_and_walk(char *paths)
 {
-	char dir[] = "/tmp/memdiag-trees-XXXXXX";
+	_cleanup_free_ char *dir = folder_new();
 	struct cgroupfs cg = {.mode = CGROUP_V2, .memory = ROOT_INIT};
 	struct cgroup_tree *tree = NULL;
 	size_t n = 1;
 
-	assert_non_null(mkdtemp(dir));
 	for (char *line; (line = strsep(&paths, "\n"));) {
 		_cleanup_free_ char *path = NULL;
 
@@ -141,7 +132,7 @@ static struct cgroup_tree *make_and_walk(char *paths)
 	assert_int_equal(root_open(&cg.memory, dir, NULL), 0);
 	assert_int_equal(cgroup_tree_read(&cg, &tree, NULL), 0);
 	cgroupfs_close(&cg);
-	assert_int_equal(nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS), 0);
+	assert_int_equal(folder_remove(dir), 0);
 	assert_int_equal(tree->n, n);
 	return tree;
 }

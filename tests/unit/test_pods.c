@@ -17,6 +17,7 @@
 #include "base/mem.h"
 #include "identity/cgroup_tree.h"
 #include "identity/pods_internal.h"
+#include "support/folder.h"
 
 #define UID_A "1858680e-b044-4fd5-9dd4-f137e30e2180"
 #define UID_B "0ec90011-b5ae-4efc-8a54-d9fc34119605"
@@ -844,13 +845,11 @@ static void reading_says_what_is_missing(void **state)
 				       .ca_file = "/nonexistent",
 				       .token_file = "/nonexistent"};
 	struct pods_opts opts = {.host = &host, .cri_socket = ""};
-	char dir[] = "/tmp/memdiag-pods-XXXXXX";
-	_cleanup_free_ char *file = NULL;
+	_cleanup_free_ char *dir = folder_new(), *file = NULL;
 	struct pods *pods = NULL;
 	struct err err = {0};
 
 	(void)state;
-	assert_non_null(mkdtemp(dir));
 	file = xasprintf("%s/kubepods", dir);
 	assert_int_equal(mkdir(file, 0755), 0);
 	assert_int_equal(root_open(&host.cgroups.memory, dir, &err), 0);
@@ -869,8 +868,7 @@ static void reading_says_what_is_missing(void **state)
 	assert_null(pods->runtime);
 	pods_free(pods);
 
-	assert_int_equal(rmdir(file), 0);
-	assert_int_equal(rmdir(dir), 0);
+	assert_int_equal(folder_remove(dir), 0);
 	root_close(&host.cgroups.memory);
 	pods = NULL;
 	assert_int_equal(pods_read(&opts, &pods, &err), -EBADF);
