@@ -2,6 +2,7 @@
 #
 #   V=1     show the commands        SAN=1   AddressSanitizer and UBSan (what `make test` uses)
 #   WERROR=1  warnings are errors (what `make lint test` use)
+#   ARCH=arm64  build for it, into build/arm64/; CROSS_COMPILE and SYSROOT are Debian's if you do not say
 
 MAKEFLAGS += --no-builtin-rules
 .DELETE_ON_ERROR:
@@ -22,17 +23,34 @@ PKGS     := libbpf libelf zlib libcurl libcjson yaml-0.1 libprotobuf-c libmicroh
 Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-7s %s\n' $(1) $(2);)
 
+# ARCH is what the kernel calls it, MULTIARCH what Debian's folders are called.
+HOST_ARCH := $(shell uname -m | sed -e 's/x86_64/x86/' -e 's/aarch64/arm64/')
+ARCH := $(HOST_ARCH)
+B := build
+PKG_CONFIG := pkg-config
+ifneq ($(ARCH),$(HOST_ARCH))
+MULTIARCH_arm64 := aarch64-linux-gnu
+MULTIARCH := $(or $(MULTIARCH_$(ARCH)),$(error ARCH: $(HOST_ARCH), which this machine is, or arm64))
+CROSS_COMPILE ?= $(MULTIARCH)-
+override CC := $(patsubst gcc,$(CROSS_COMPILE)gcc,$(CC))
+# Where hack/sysroot.sh puts the libraries.
+SYSROOT ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/memdiag/sysroot/$(ARCH)
+PKG_CONFIG := PKG_CONFIG_LIBDIR=$(SYSROOT)/usr/lib/$(MULTIARCH)/pkgconfig pkg-config
+TARGET_FLAGS := --sysroot=$(SYSROOT)
+B := build/$(ARCH)
+endif
+
 FLAVOUR := $(if $(SAN),san,release)
-O := build/$(FLAVOUR)
+O := $(B)/$(FLAVOUR)
 
 HARDEN := -fstack-protector-strong -fPIE -fno-strict-aliasing
 WARN   := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 \
           -Wno-missing-field-initializers $(if $(WERROR),-Werror)
-CPPFLAGS += -D_GNU_SOURCE -Iagent -Ibpf -Ibuild/bpf -Ibuild/gen
+CPPFLAGS += -D_GNU_SOURCE -Iagent -Ibpf -I$(B)/bpf -Ibuild/gen
 CFLAGS   ?= -O2 -g
-CFLAGS_ALL = -std=gnu11 $(WARN) $(HARDEN) $(CFLAGS)
-LDFLAGS_ALL = -pie -Wl,-z,relro,-z,now -Wl,--as-needed -pthread $(LDFLAGS)
-LDLIBS_ALL = $(shell pkg-config --libs $(PKGS)) -lm -pthread
+CFLAGS_ALL = $(TARGET_FLAGS) -std=gnu11 $(WARN) $(HARDEN) $(CFLAGS)
+LDFLAGS_ALL = $(TARGET_FLAGS) -pie -Wl,-z,relro,-z,now -Wl,--as-needed -pthread $(LDFLAGS)
+LDLIBS_ALL = $(shell $(PKG_CONFIG) --libs $(PKGS)) -lm -pthread
 ifdef SAN
 CFLAGS_ALL += -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 LDFLAGS_ALL += -fsanitize=address,undefined
@@ -41,13 +59,12 @@ else
 CPPFLAGS += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3
 endif
 
-ARCH := $(shell uname -m | sed -e 's/x86_64/x86/' -e 's/aarch64/arm64/')
 BPF_CFLAGS := -g -O2 -target bpf -mcpu=v2 -D__TARGET_ARCH_$(ARCH) -Ibpf -Wall -Wextra -Werror
 
 BPF_SRCS  := $(wildcard bpf/*.bpf.c)
-SKELS     := $(BPF_SRCS:bpf/%.bpf.c=build/bpf/%.skel.h)
+SKELS     := $(BPF_SRCS:bpf/%.bpf.c=$(B)/bpf/%.skel.h)
 TEST_BPF  := $(sort $(wildcard tests/bpf/*.bpf.c))
-TEST_SKELS := $(TEST_BPF:%.bpf.c=build/%.skel.h)
+TEST_SKELS := $(TEST_BPF:%.bpf.c=$(B)/%.skel.h)
 SRCS      := $(sort $(wildcard agent/*/*.c))
 MAIN      := agent/main.c
 PROTOS    := $(wildcard agent/*/*.proto)
@@ -73,7 +90,8 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9_-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 deps: ## install the Debian packages that are missing
-	$(Q)hack/install-deps.sh build
+	$(Q)hack/install-deps.sh build $(if $(TARGET_FLAGS),$(ARCH))
+	$(if $(TARGET_FLAGS),$(Q)hack/sysroot.sh $(ARCH) >/dev/null)
 
 build: deps ## build/release/memdiag
 	$(Q)$(MAKE) --no-print-directory $(O)/memdiag
@@ -94,7 +112,7 @@ e2e: build ## a real etcd and kube-apiserver on loopback, with controller and ag
 	$(Q)python3 -B tests/e2e/run.py $(O)/memdiag
 
 vmtest: deps ## every check and integration test on Debian's kernels, 5.10 to the newest, emulated, with cgroup v2
-	$(Q)hack/install-deps.sh test vm
+	$(Q)hack/install-deps.sh test vm $(if $(filter arm64,$(ARCH)),vm-arm64)
 	$(Q)$(MAKE) --no-print-directory vmtest-run
 
 vmtest-run: $(O)/memdiag $(TESTS_INTEGRATION:%.c=$(O)/%)
@@ -146,24 +164,24 @@ clean: ## remove build/
 
 # --- files -----------------------------------------------------------------------------------------------------------
 
-build/bpf/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/*.h bpf/*/*.h)
+$(B)/bpf/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/*.h bpf/*/*.h)
 	@mkdir -p $(@D)
 	$(call say,BPF,$@)$(CLANG) $(BPF_CFLAGS) -c $< -o $@
 
-build/bpf/%.skel.h: build/bpf/%.bpf.o
+$(B)/bpf/%.skel.h: $(B)/bpf/%.bpf.o
 	$(call say,SKEL,$@)$(BPFTOOL) gen skeleton $< name $(subst -,_,$*)_bpf > $@
 
 # BPF that plants what is to be found, or is a truth to compare with: for tests alone.
-build/tests/bpf/%.bpf.o: tests/bpf/%.bpf.c $(wildcard bpf/*.h bpf/*/*.h)
+$(B)/tests/bpf/%.bpf.o: tests/bpf/%.bpf.c $(wildcard bpf/*.h bpf/*/*.h)
 	@mkdir -p $(@D)
 	$(call say,BPF,$@)$(CLANG) $(BPF_CFLAGS) -c $< -o $@
 
-build/tests/bpf/%.skel.h: build/tests/bpf/%.bpf.o
+$(B)/tests/bpf/%.skel.h: $(B)/tests/bpf/%.bpf.o
 	$(call say,SKEL,$@)$(BPFTOOL) gen skeleton $< name test_$(subst -,_,$*)_bpf > $@
 .SECONDARY: $(TEST_SKELS) $(TEST_SKELS:.skel.h=.bpf.o)
 
 # Made once, not again after each use.
-.SECONDARY: $(SKELS) $(BPF_SRCS:bpf/%.bpf.c=build/bpf/%.bpf.o)
+.SECONDARY: $(SKELS) $(BPF_SRCS:bpf/%.bpf.c=$(B)/bpf/%.bpf.o)
 
 build/gen/%.pb-c.c build/gen/%.pb-c.h: agent/%.proto
 	@mkdir -p $(@D)
@@ -176,7 +194,7 @@ $(O)/%.o: %.c $(O)/flags | $(SKELS) $(GEN_SRCS:.c=.h)
 	@mkdir -p $(@D)
 	$(call say,CC,$@)$(CC) $(CPPFLAGS) $(CFLAGS_ALL) -MMD -MP -c $< -o $@
 
-$(O)/tests/%.o: CPPFLAGS += -Itests -Ibuild/tests/bpf
+$(O)/tests/%.o: CPPFLAGS += -Itests -I$(B)/tests/bpf
 $(TEST_BINS:%=%.o) $(BENCH_BINS:%=%.o): | $(TEST_SKELS)
 
 $(O)/memdiag: $(O)/agent/main.o $(OBJS)

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Installs the Debian packages of the groups named, those that are missing only; with nothing missing it asks no network.
+# install-deps.sh --list GROUP... prints them instead.
 set -euo pipefail
 
 declare -A group=(
@@ -11,7 +12,19 @@ declare -A group=(
 	[image]="buildah debootstrap"
 	[vm]="qemu-system-x86 busybox-static cpio e2fsprogs kmod xz-utils zstd debian-archive-keyring python3"
 	[fuzz]="clang libclang-rt-14-dev"
+	# For another architecture: the compiler and the emulator here, libraries in a folder (hack/sysroot.sh).
+	[arm64]="gcc-aarch64-linux-gnu debian-archive-keyring"
+	[vm-arm64]="qemu-system-arm"
+	[sysroot]="libbpf-dev libelf-dev zlib1g-dev libcurl4-openssl-dev libcjson-dev libyaml-dev libprotobuf-c-dev libmicrohttpd-dev libmnl-dev libc6-dev linux-libc-dev libcmocka-dev busybox-static"
 )
+
+if [ "${1:-}" = --list ]; then
+	shift
+	for name in "$@"; do
+		echo "${group[$name]:?no such group}"
+	done
+	exit 0
+fi
 
 missing=()
 for name in "$@"; do

@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# Prints the folder with Debian 12's libraries of another architecture, to build for it: `hack/sysroot.sh arm64`. Filled once from the
+# Debian mirror that this machine's apt uses already, with an apt state of our own, and then reused: nothing of the machine's changes,
+# and it need not know the architecture. Remove the folder to take newer packages.
+set -euo pipefail
+
+arch=${1:?sysroot.sh ARCHITECTURE, as Debian names it}
+cd "$(dirname "$0")/.."
+packages=$(hack/install-deps.sh --list sysroot)
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/memdiag/sysroot
+keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+
+mkdir -p "$cache"
+exec 9>"$cache/.lock"
+flock 9
+if [ "$(cat "$cache/$arch/packages" 2>/dev/null)" != "$packages" ]; then
+	state=$(mktemp -d "$cache/.new-XXXXXX")
+	trap 'rm -rf "$state"' EXIT
+	mirror=$(apt-get indextargets --format '$(ORIGIN) $(LABEL) $(REPO_URI)' 'Created-By: Packages' |
+		awk '$1 == "Debian" && $2 == "Debian" {print $3; exit}')
+	mkdir -p "$state"/{lists,cache/archives/partial,root/usr/lib}
+	printf 'deb [signed-by=%s arch=%s] %s bookworm main\n' "$keyring" "$arch" "$mirror" >"$state/sources.list"
+	# An empty status: what is installed here decides nothing, and all that is needed comes.
+	private_apt() {
+		apt-get -qq -y -o APT::Architecture="$arch" -o APT::Architectures="$arch" -o Dir::Etc::sourcelist="$state/sources.list" \
+			-o Dir::Etc::sourceparts=- -o Dir::Etc::preferences=- -o Dir::Etc::preferencesparts=- \
+			-o Dir::State::lists="$state/lists" -o Dir::State::status=/dev/null -o Dir::Cache="$state/cache" \
+			-o Acquire::Languages=none -o APT::Sandbox::User=root -o Acquire::Retries=2 -o Debug::NoLocking=1 "$@"
+	}
+	if ! { private_apt update -o APT::Update::Error-Mode=any &&
+		private_apt install --download-only --no-install-recommends $packages; } >"$state/log" 2>&1; then
+		tail -5 "$state/log" >&2
+		exit 1
+	fi
+	ln -s usr/lib "$state/root/lib" # as where /usr is merged: libraries are in both
+	for deb in "$state"/cache/archives/*.deb; do
+		dpkg-deb --fsys-tarfile "$deb" | tar -C "$state/root" -x --keep-directory-symlink
+	done
+	find "$state/root" -mindepth 1 -maxdepth 2 ! -path '*/usr' ! -path '*/usr/lib' ! -path '*/usr/include' ! -path '*/lib' \
+		! -path '*/bin' ! -path '*/bin/busybox' -prune -exec rm -rf {} +
+	# An absolute link would lead out of the folder.
+	find "$state/root" -type l -lname '/*' -printf '%p %l\n' | while read -r link target; do
+		ln -sfnr "$state/root$target" "$link"
+	done
+	printf '%s\n' "$packages" >"$state/root/packages"
+	rm -rf "${cache:?}/$arch"
+	mv "$state/root" "$cache/$arch"
+fi
+printf '%s\n' "$cache/$arch"
