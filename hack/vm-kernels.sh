@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Prints "SUITE FOLDER" for each Debian kernel that `make vmtest` boots, newest last. A folder holds vmlinuz, the modules of
 # $wanted in modules/ in the order they are loaded, and the version; it is filled once and then reused (delete the suite's
-# link beside it to take what is newest again). Packages come from the Debian mirror that this machine's apt uses already, with an
+# link beside it to take what is newest again). A suite is Debian's, with -arm64 behind it that architecture's kernel, and with
+# -arm64-16k the one that has pages of 16 KiB. Packages come from the Debian mirror that this machine's apt uses already, with an
 # apt state of our own: nothing of the machine's changes. A suite that cannot be had is said in one line and left out.
 set -euo pipefail
 
@@ -26,12 +27,16 @@ mirror=$(apt-get indextargets --format '$(ORIGIN) $(LABEL) $(REPO_URI)' 'Created
 # Sets what is taken of $suite. The cloud flavour is the same kernel with a fifth of the drivers; one suite has all of them, for
 # devices that are software alone: a GPU without hardware, RDMA over Ethernet (it asks the kernel's crypto for crc32).
 choose() {
-	flavour=cloud-$(dpkg --print-architecture)
+	release=${suite%%-arm64*} arch=$(dpkg --print-architecture)
+	[ "$release" = "$suite" ] || arch=arm64
+	flavour=cloud-$arch
 	wanted=$basic
-	if [ "$suite" = bookworm ]; then
-		flavour=${flavour#cloud-}
+	if [ "$suite" != "${suite%-16k}" ]; then
+		flavour=$arch-16k # there is no cloud flavour of it
+	elif [ "$release" = bookworm ]; then
+		flavour=$arch
 		wanted="$basic vgem crc32_generic rdma_rxe"
-	elif [ "$suite" = sid ]; then
+	elif [ "$release" = sid ]; then
 		wanted="$basic virtio_net" # its receive buffers are a page pool there
 	fi
 }
@@ -40,7 +45,7 @@ choose() {
 private_apt() {
 	local tool=$1
 	shift
-	"$tool" -qq -o Dir::Etc::sourcelist="$state/$suite/sources.list" -o Dir::Etc::sourceparts=- \
+	"$tool" -qq -o APT::Architecture="$arch" -o APT::Architectures="$arch" -o Dir::Etc::sourcelist="$state/$suite/sources.list" -o Dir::Etc::sourceparts=- \
 		-o Dir::Etc::preferences=- -o Dir::Etc::preferencesparts=- -o Dir::State::lists="$state/$suite/lists" \
 		-o Dir::State::status=/dev/null -o Dir::Cache="$state/$suite/cache" -o Acquire::Languages=none \
 		-o APT::Sandbox::User=root -o Acquire::Retries=2 "$@" 2>>"$state/$suite/log"
@@ -48,7 +53,7 @@ private_apt() {
 
 update() {
 	mkdir -p "$state/$suite"/{lists,cache,unpacked}
-	printf 'deb [signed-by=%s] %s %s main\n' "$keyring" "$mirror" "$suite" >"$state/$suite/sources.list"
+	printf 'deb [signed-by=%s] %s %s main\n' "$keyring" "$mirror" "$release" >"$state/$suite/sources.list"
 	private_apt apt-get update -o APT::Update::Error-Mode=any
 }
 

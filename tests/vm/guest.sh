@@ -50,6 +50,7 @@ report() { memdiag run --window 2s --cpu-budget 5m -o json 2>/tmp/run-log; }
 checks() {
 	cgroup=/sys/fs/cgroup/workload
 	section kernel uname -r
+	section page-kib sed -n '/^KernelPageSize:/{s/[^0-9]//gp;q}' /proc/self/smaps
 	section checks memdiag checks
 	section plant plant
 	section truth-before truth

@@ -14,12 +14,21 @@ ROOT = HERE.parent.parent
 # For one machine; each step has a limit of its own (guest.sh).
 SECONDS = 1500
 
+# What an architecture's programs are run on if nothing else is said; [] is hack/vm-kernels.sh's own choice.
+SUITES = {"amd64": [], "arm64": ["bookworm-arm64", "bookworm-backports-arm64", "sid-arm64", "sid-arm64-16k"]}
+
 # name: as Debian has it, such as 6.1.0-50-cloud-amd64; version: (6, 1)
-Kernel = collections.namedtuple("Kernel", "name version folder")
+Kernel = collections.namedtuple("Kernel", "name version folder arch")
 # first: the text of a try that failed before; "": there was none.
 Section = collections.namedtuple("Section", "status text seconds first", defaults=[""])
 # fault: what went wrong with the machine itself, or ""
 Result = collections.namedtuple("Result", "sections seconds fault")
+
+
+def architecture(program):
+    """Of an ELF program, as Debian names it."""
+    machine = int.from_bytes(program.read_bytes()[18:20], "little")
+    return {62: "amd64", 183: "arm64"}.get(machine, f"ELF machine {machine}")
 
 
 def kernels(suites):
@@ -30,7 +39,8 @@ def kernels(suites):
     for line in done.stdout.splitlines():
         folder = pathlib.Path(line.split(" ", 1)[1])
         name = (folder / "version").read_text().strip()
-        found.append(Kernel(name, tuple(int(n) for n in re.match(r"(\d+)\.(\d+)", name).groups()), folder))
+        found.append(Kernel(name, tuple(int(n) for n in re.match(r"(\d+)\.(\d+)", name).groups()), folder,
+                            "arm64" if "-arm64" in name else "amd64"))
     missing = [line for line in done.stderr.splitlines() if line]
     if done.returncode != 0:
         missing.append(f"hack/vm-kernels.sh ended with {done.returncode}")

@@ -5,7 +5,7 @@
     tests/vm/run.py [--suite SUITE]... [--only NAME]... MEMDIAG_BINARY TEST_PROGRAM...
 
 Prints `ok KERNEL NAME` or `FAIL KERNEL NAME: reason` and `N passed, N failed` at the end; the exit status is 0 only when
-Linux 6.1 and a newer kernel ran and nothing failed. As many machines run side by side as there are CPUs: each uses one.
+Linux 6.1 and a newer kernel ran and nothing failed. The kernels are of the programs' architecture. As many machines run side by side as there are CPUs: each uses one.
 What memdiag must say is checks.py, what the programs must say programs.py, what runs inside guest.sh.
 """
 
@@ -103,6 +103,7 @@ def parse(argv):
     parser.add_argument("programs", nargs="*", type=pathlib.Path)
     args = parser.parse_args(argv)
     args.paths = {program.name: program for program in programs.wanted(args.programs)}
+    args.arch = machines.architecture(args.memdiag)
     args.steps = [name for name in ("memdiag", *args.paths) if not args.only or name in args.only]
     if not args.steps or set(args.only) - set(args.steps):
         parser.error(f"--only: there are {', '.join(('memdiag', *args.paths))}")
@@ -111,7 +112,11 @@ def parse(argv):
 
 def main(argv):
     args = parse(argv)
-    found, missing = machines.kernels(args.suite)
+    found, missing = machines.kernels(args.suite or machines.SUITES.get(args.arch, []))
+    foreign = [kernel.name for kernel in found if kernel.arch != args.arch]
+    if foreign:
+        print(f"FAIL kernels: {args.memdiag} is of {args.arch}, which {', '.join(foreign)} can't run")
+        return 1
     print("".join(f"NOT RUN {line}\n" for line in missing), end="", flush=True)
     good = bad = 0
     cpus = os.cpu_count() or 1
