@@ -24,6 +24,7 @@ struct leak_facts {
 	const struct mounts *mounts; /* NULL: paths are as the superblock has them */
 	const char *cgroup_mount;    /* path of the memory controller's mount on the host */
 	unsigned int n_cpus;	     /* that may be plugged in */
+	uint64_t page_size;
 };
 
 /* Pure: facts in, result and findings out. */

@@ -135,6 +135,7 @@ static int read_facts(const struct check_env *env, struct leak_facts *facts,
 		.groups = &reading->groups,
 		.cgroup_mount = env->host->cgroups.memory.path,
 		.n_cpus = cpus > 0 ? (unsigned int)cpus : 1,
+		.page_size = (uint64_t)sysconf(_SC_PAGESIZE),
 	};
 	r = sources_mounts(env->sources, &facts->mounts, err);
 	if (r < 0)

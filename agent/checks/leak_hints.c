@@ -94,7 +94,7 @@ static void device_facts(const struct leak_facts *facts, const struct leak_group
  */
 static uint64_t reclaim_mib(const struct leak_facts *facts, const struct leak_group *group)
 {
-	const uint64_t turn = 32 * 4096, mib = 1 << 20;
+	const uint64_t turn = 32 * facts->page_size, mib = 1 << 20;
 
 	return (2 * group->file_bytes + facts->memcgs->live * turn + mib - 1) / mib;
 }

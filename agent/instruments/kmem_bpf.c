@@ -5,14 +5,15 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "instruments/kmem_internal.h"
 
 enum {
 	MAX_WALK = 16384, /* maps looked at by id */
-	/* bpf_map_area_alloc() takes what is smaller from kmalloc: PAGE_SIZE << PAGE_ALLOC_COSTLY_ORDER. */
-	SLAB_BELOW = 32768,
+	/* bpf_map_area_alloc() takes what is smaller from kmalloc: 1 << PAGE_ALLOC_COSTLY_ORDER. */
+	SLAB_PAGES = 8,
 	/* enum bpf_map_type; newer ones than the build's headers know */
 	MAP_PERCPU_HASH = 5,
 	MAP_PERCPU_ARRAY = 6,
@@ -28,7 +29,7 @@ enum {
 	MAP_ARENA = 33,
 };
 
-enum kmem_line kmem_bpf_map_line(uint64_t type, uint64_t bytes)
+enum kmem_line kmem_bpf_map_line(uint64_t type, uint64_t bytes, uint64_t page_size)
 {
 	switch (type) {
 	case MAP_PERCPU_HASH:
@@ -47,7 +48,7 @@ enum kmem_line kmem_bpf_map_line(uint64_t type, uint64_t bytes)
 	case MAP_CGRP_STORAGE:
 		return KMEM_IN_SLAB;
 	default:
-		return bytes < SLAB_BELOW ? KMEM_IN_SLAB : KMEM_IN_VMALLOC;
+		return bytes < SLAB_PAGES * page_size ? KMEM_IN_SLAB : KMEM_IN_VMALLOC;
 	}
 }
 
@@ -87,8 +88,9 @@ static void add_map(struct kmem_reading *reading, pid_t pid, const char *fdinfo,
 	(void)snprintf(what, sizeof(what), "%s%s%.*s", map_type_name(type), info.name[0] ? " " : "",
 		       (int)sizeof(info.name), info.name);
 	bytes = map_bytes(fdinfo, type, bytes);
-	kmem_add(reading, KMEM_BPF_MAP, kmem_bpf_map_line(type, bytes), KMEM_EXACT, pid, what,
-		 bytes, 1);
+	kmem_add(reading, KMEM_BPF_MAP,
+		 kmem_bpf_map_line(type, bytes, (uint64_t)sysconf(_SC_PAGESIZE)), KMEM_EXACT, pid,
+		 what, bytes, 1);
 }
 
 void kmem_bpf_fd(void *arg, const struct root *proc, const struct proc_fd *fd)

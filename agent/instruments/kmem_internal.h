@@ -103,7 +103,7 @@ void kmem_read_vmalloc(struct kmem_reading *reading);
 
 /* --- pure --------------------------------------------------------------------------------------------------------------- */
 /* Where a map of this type (BPF_MAP_TYPE_*) and size keeps its memory. */
-enum kmem_line kmem_bpf_map_line(uint64_t type, uint64_t bytes);
+enum kmem_line kmem_bpf_map_line(uint64_t type, uint64_t bytes, uint64_t page_size);
 /* Bytes of the rings, from an io_uring's fdinfo. 0: it says nothing. */
 uint64_t kmem_uring_bytes(const char *fdinfo, uint64_t page_size);
 /* Reads PID/maps into out, an empty buffer; what is not to be had is noted as missing. */

@@ -171,7 +171,8 @@ static int setup(void **state)
 				       .memcgs = &f->memcgs,
 				       .groups = &f->groups,
 				       .pages = &f->pages,
-				       .n_cpus = 2};
+				       .n_cpus = 2,
+				       .page_size = 4096};
 	*state = f;
 	return 0;
 }

@@ -153,14 +153,16 @@ static void inodes_in_links(void **state)
 static void maps_sit_in_their_line(void **state)
 {
 	(void)state;
-	assert_int_equal(kmem_bpf_map_line(2, 64 * MIB), KMEM_IN_VMALLOC);
-	assert_int_equal(kmem_bpf_map_line(2, 4096), KMEM_IN_SLAB);
-	assert_int_equal(kmem_bpf_map_line(1, MIB), KMEM_IN_VMALLOC);
-	assert_int_equal(kmem_bpf_map_line(5, MIB), KMEM_IN_PERCPU);
-	assert_int_equal(kmem_bpf_map_line(6, MIB), KMEM_IN_PERCPU);
-	assert_int_equal(kmem_bpf_map_line(27, MIB), KMEM_IN_RESIDUAL);
-	assert_int_equal(kmem_bpf_map_line(33, MIB), KMEM_IN_RESIDUAL);
-	assert_int_equal(kmem_bpf_map_line(11, MIB), KMEM_IN_SLAB);
+	assert_int_equal(kmem_bpf_map_line(2, 64 * MIB, 4096), KMEM_IN_VMALLOC);
+	assert_int_equal(kmem_bpf_map_line(2, 4096, 4096), KMEM_IN_SLAB);
+	assert_int_equal(kmem_bpf_map_line(2, 65536, 4096), KMEM_IN_VMALLOC);
+	assert_int_equal(kmem_bpf_map_line(2, 65536, 16384), KMEM_IN_SLAB);
+	assert_int_equal(kmem_bpf_map_line(1, MIB, 4096), KMEM_IN_VMALLOC);
+	assert_int_equal(kmem_bpf_map_line(5, MIB, 4096), KMEM_IN_PERCPU);
+	assert_int_equal(kmem_bpf_map_line(6, MIB, 4096), KMEM_IN_PERCPU);
+	assert_int_equal(kmem_bpf_map_line(27, MIB, 4096), KMEM_IN_RESIDUAL);
+	assert_int_equal(kmem_bpf_map_line(33, MIB, 4096), KMEM_IN_RESIDUAL);
+	assert_int_equal(kmem_bpf_map_line(11, MIB, 4096), KMEM_IN_SLAB);
 }
 
 static void rings_of_io_uring(void **state)

@@ -91,7 +91,8 @@ static int setup(void **state)
 				       .memcgs = &f->memcgs,
 				       .groups = &f->groups,
 				       .pages = &f->pages,
-				       .cgroup_mount = "/sys/fs/cgroup"};
+				       .cgroup_mount = "/sys/fs/cgroup",
+				       .page_size = PAGE};
 	*state = f;
 	return 0;
 }
@@ -216,7 +217,7 @@ static void v1_empties_the_cgroup_above(void **state)
 	assert_int_equal(finding->n_hints, 0);
 }
 
-/* Enough to get round to all: twice what pins them, and a turn of 128 KiB for each that lives. */
+/* Enough to get round to all: twice what pins them, and a turn of 32 pages for each that lives. */
 static void v2_reclaims_some_from_the_cgroup_above(void **state)
 {
 	struct fixture *f = *state;
@@ -230,6 +231,11 @@ static void v2_reclaims_some_from_the_cgroup_above(void **state)
 			    "echo 11M > /sys/fs/cgroup/kubepods/besteffort/memory.reclaim");
 	assert_string_equal(hint->risk, "Medium");
 	assert_non_null(strstr(hint->trade_off, "up to 11M"));
+
+	f->facts.page_size = 16384;
+	hint = hints_of(f, &f->groups.items[0], 2);
+	assert_string_equal(hint->command,
+			    "echo 41M > /sys/fs/cgroup/kubepods/besteffort/memory.reclaim");
 }
 
 int main(void)
