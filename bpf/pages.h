@@ -19,6 +19,7 @@
 #define PAGES_NAME     256   /* one path component with its NUL: NAME_MAX is 255 */
 #define PAGES_DEPTH    64    /* components followed upwards; a power of two */
 #define PAGES_FREE_MAX 16    /* free pages reported by pages_zones */
+#define PAGES_STEPS    64    /* sections looked at in one call of pages_edge */
 #define PAGES_WANTED   4096  /* memory cgroups a scan can be limited to; a power of two */
 
 /* Memory cgroups whose verdict is remembered, 8 bytes each: 2^(64 - shift). */
@@ -125,8 +126,9 @@ _Static_assert(sizeof(struct pages_group) == 32, "shared with user space");
 struct pages_free {
 	__u64 page;		  /* address of a struct page that was on a free list */
 	__u64 start_pfn, end_pfn; /* of its zone */
+	__u64 absent;		  /* frames of the zone that are not memory */
 };
-_Static_assert(sizeof(struct pages_free) == 24, "shared with user space");
+_Static_assert(sizeof(struct pages_free) == 32, "shared with user space");
 
 struct pages_anchor {
 	__u32 fd;	   /* in: of this process; a file with exactly one page */
@@ -135,7 +137,10 @@ struct pages_anchor {
 	__u32 n_free;
 	__u32 pad;
 	struct pages_free free[PAGES_FREE_MAX];
+	__u64 edge;    /* in, out: begin of struct pages that are there; a multiple of section */
+	__u32 section; /* in: bytes of struct pages that are there together or not at all */
+	__u32 at_edge; /* nothing can be read below */
 };
-_Static_assert(sizeof(struct pages_anchor) == 24 + 24 * PAGES_FREE_MAX, "shared with user space");
+_Static_assert(sizeof(struct pages_anchor) == 40 + 32 * PAGES_FREE_MAX, "shared with user space");
 
 #endif

@@ -27,7 +27,7 @@ int pages_anchor(BPF_CTX)
 	return 0;
 }
 
-#define ZONES	   2 /* DMA and DMA32 on x86: below 4 GiB */
+#define ZONES	   2 /* DMA and DMA32: below 4 GiB, or all of memory on an arm64 that has none there */
 #define ORDERS	   11
 #define MIGRATIONS 4 /* unmovable, movable, reclaimable, high atomic; the rest may not be there */
 
@@ -39,7 +39,7 @@ __attribute__((noinline)) int free_one(__u64 pgdat, __u32 i)
 	__u64 list = zone + bpf_core_field_offset(struct zone, free_area) +
 		     o * bpf_core_type_size(struct free_area) +
 		     m * bpf_core_type_size(struct list_head);
-	__u64 first = 0, spanned = 0;
+	__u64 first = 0, spanned = 0, present = 0;
 	struct pages_free *f = &anchor.free[anchor.n_free & (PAGES_FREE_MAX - 1)];
 
 	compat_read(first, list);
@@ -48,7 +48,9 @@ __attribute__((noinline)) int free_one(__u64 pgdat, __u32 i)
 	f->page = first - bpf_core_field_offset(struct page, lru);
 	compat_read(f->start_pfn, zone + bpf_core_field_offset(struct zone, zone_start_pfn));
 	compat_read(spanned, zone + bpf_core_field_offset(struct zone, spanned_pages));
+	compat_read(present, zone + bpf_core_field_offset(struct zone, present_pages));
 	f->end_pfn = f->start_pfn + spanned;
+	f->absent = spanned - present;
 	anchor.n_free++;
 	return 0;
 }
@@ -74,6 +76,24 @@ int pages_zones(BPF_CTX)
 		if (anchor.n_free >= PAGES_FREE_MAX)
 			break;
 		free_one(pgdat, i);
+	}
+	return 0;
+}
+
+/* Downwards from struct pages to their edge. Never looks farther than at the byte below what could be read. */
+SEC("raw_tp")
+int pages_edge(BPF_CTX)
+{
+	char byte;
+	__u32 i;
+
+	anchor.at_edge = 0;
+	for (i = 0; i < PAGES_STEPS; i++) {
+		if (compat_read(byte, anchor.edge - 1)) {
+			anchor.at_edge = 1;
+			break;
+		}
+		anchor.edge -= anchor.section;
 	}
 	return 0;
 }

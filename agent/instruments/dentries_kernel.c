@@ -185,6 +185,7 @@ int dentries_prepare(struct dentries_work *w, const struct root *proc, struct de
 		.anchor = &bss->anchor,
 		.by_file = w->skel->progs.pages_anchor,
 		.by_zones = w->skel->progs.pages_zones,
+		.edge = w->skel->progs.pages_edge,
 		.calls = &w->calls,
 	};
 	uint64_t vmemmap = 0;

@@ -185,6 +185,7 @@ static int scan_all(struct work *w, const struct root *proc, struct err *err)
 		.anchor = &w->skel->bss->anchor,
 		.by_file = w->skel->progs.pages_anchor,
 		.by_zones = w->skel->progs.pages_zones,
+		.edge = w->skel->progs.pages_edge,
 		.calls = &w->calls,
 	};
 	_cleanup_free_ struct pages_range *ranges = NULL;

@@ -128,6 +128,80 @@ int pages_anchor_zones(const struct pages_anchor_programs *p, uint64_t *ret_vmem
 #endif
 }
 
+/* What comes and goes together of the array, and what frame 0's struct page is a multiple of: in bytes of memory. */
+static uint64_t section_bytes(uint64_t page_size)
+{
+	return page_size == 65536 ? 512ULL << 20 : 128ULL << 20;
+}
+
+static uint64_t base_bytes(uint64_t page_size)
+{
+	return page_size == 65536 ? 512ULL << 20 : 1ULL << 30;
+}
+
+/* The lowest of the free pages in the lowest zone of all. NULL: unknown, or the zone may lack a whole section. */
+static const struct pages_free *lowest_free(const struct pages_anchor *a, const char *zoneinfo,
+					    uint64_t section_frames)
+{
+	_cleanup_free_ struct pages_range *ranges = NULL;
+	const struct pages_free *lowest = NULL;
+
+	if (pages_ranges_zoneinfo(zoneinfo, &ranges) == 0)
+		return NULL;
+	for (uint32_t i = 0; i < a->n_free && i < PAGES_FREE_MAX; i++) {
+		const struct pages_free *f = &a->free[i];
+
+		if (f->start_pfn / PAGES_CHUNK * PAGES_CHUNK != ranges[0].start ||
+		    f->absent >= section_frames)
+			continue;
+		if (!lowest || f->page < lowest->page)
+			lowest = f;
+	}
+	return lowest;
+}
+
+/*
+ * What is below memory's first section has no struct pages. So from a free page of the lowest zone downwards, section by section,
+ * the first that cannot be read is that edge, and the zone's first frame number is known. Only what is next to something that was
+ * read is read: arm64 has a guard of 2 MiB or more beside the array, and devices' I/O behind it. Frame 0's own struct page may be
+ * far below; arm64 has it at a multiple of what 1 GiB of memory fills (ARM64_MEMSTART_ALIGN; since 5.11, 9ad7c6d5e75b), x86 of 1 GiB.
+ */
+int pages_anchor_edge(const struct pages_anchor_programs *p, const struct root *proc,
+		      uint64_t *ret_vmemmap)
+{
+	_cleanup_buf_ struct buf zoneinfo = BUF_INIT(ROOT_FILE_MAX);
+	const uint64_t page_size = (uint64_t)sysconf(_SC_PAGESIZE);
+	const uint64_t section_frames = section_bytes(page_size) / page_size;
+	struct pages_anchor *a = p->anchor;
+	int r = root_read(proc, "zoneinfo", &zoneinfo, NULL);
+	const struct pages_free *f;
+	int64_t ns = r < 0 ? r : bpf_run(p->by_zones, p->calls);
+	uint64_t base, pfn;
+
+	if (ns < 0)
+		return (int)ns;
+	f = lowest_free(a, zoneinfo.data, section_frames);
+	/* An odd size is one of a debugging kernel, where a section is no power of two. */
+	if (!f || (a->struct_page & (a->struct_page - 1)) != 0)
+		return -ENODATA;
+	a->section = (__u32)(section_frames * a->struct_page);
+	a->edge = f->page & ~((uint64_t)a->section - 1);
+	a->at_edge = 0;
+	while (!a->at_edge &&
+	       f->page - a->edge <= (f->end_pfn - f->start_pfn) * a->struct_page + a->section) {
+		ns = bpf_run(p->edge, p->calls);
+		if (ns < 0)
+			return (int)ns;
+	}
+	base = a->edge - f->start_pfn / section_frames * a->section;
+	pfn = (f->page - base) / a->struct_page;
+	if (!a->at_edge || base % (base_bytes(page_size) / page_size * a->struct_page) != 0 ||
+	    pfn < f->start_pfn || pfn >= f->end_pfn)
+		return -ENODATA;
+	*ret_vmemmap = base;
+	return 0;
+}
+
 int pages_anchor_find(const struct pages_anchor_programs *p, const struct root *proc,
 		      uint64_t *ret_vmemmap, struct err *err)
 {
@@ -135,6 +209,8 @@ int pages_anchor_find(const struct pages_anchor_programs *p, const struct root *
 
 	if (r < 0)
 		r = pages_anchor_zones(p, ret_vmemmap);
+	if (r < 0)
+		r = pages_anchor_edge(p, proc, ret_vmemmap);
 	if (r < 0)
 		return err_set(
 			err, EIO,

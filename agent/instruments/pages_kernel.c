@@ -104,6 +104,7 @@ struct pages_anchor_programs pages_kernel_anchor(struct pages_kernel *k)
 		.anchor = &k->skel->bss->anchor,
 		.by_file = k->skel->progs.pages_anchor,
 		.by_zones = k->skel->progs.pages_zones,
+		.edge = k->skel->progs.pages_edge,
 		.calls = &k->calls,
 	};
 }

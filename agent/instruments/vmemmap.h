@@ -17,6 +17,7 @@ struct pages_anchor;
 struct pages_anchor_programs {
 	struct pages_anchor *anchor;		      /* the variable, in the object's .bss */
 	const struct bpf_program *by_file, *by_zones; /* pages_anchor, pages_zones */
+	const struct bpf_program *edge;		      /* pages_edge */
 	struct bpf_calls *calls;
 };
 
@@ -24,10 +25,13 @@ struct pages_anchor_programs {
  * The address of page frame 0's struct page, found without symbols.
  * By pagemap: the frame number of a page whose struct page is known (needs CAP_SYS_ADMIN). -EPERM: frame numbers hidden.
  * By zones: the struct pages on the free lists of the lowest zones (x86 only; needs memory cgroups). -ENODATA: cannot tell.
+ * By edge: where the array ends below these (the same needs; on arm64 Linux 5.11 or later). -ENODATA: cannot tell.
  */
 int pages_anchor_pagemap(const struct pages_anchor_programs *p, const struct root *proc,
 			 uint64_t *ret_vmemmap);
 int pages_anchor_zones(const struct pages_anchor_programs *p, uint64_t *ret_vmemmap);
+int pages_anchor_edge(const struct pages_anchor_programs *p, const struct root *proc,
+		      uint64_t *ret_vmemmap);
 /* The first of these that works. */
 int pages_anchor_find(const struct pages_anchor_programs *p, const struct root *proc,
 		      uint64_t *ret_vmemmap, struct err *err);

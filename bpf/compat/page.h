@@ -72,6 +72,7 @@ struct free_area {
 struct zone {
 	unsigned long zone_start_pfn;
 	unsigned long spanned_pages;
+	unsigned long present_pages;
 	struct free_area free_area[1];
 };
 

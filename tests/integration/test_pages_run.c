@@ -158,25 +158,29 @@ static int keep_caps(uint64_t keep)
 	return (int)syscall(SYS_capset, &header, data);
 }
 
-static void test_vmemmap_two_ways(void **state)
+static void test_vmemmap_three_ways(void **state)
 {
 	struct pages_kernel k = {0};
 	struct pages_anchor_programs programs;
 	struct err err = {0};
-	uint64_t by_pagemap = 1, by_zones = 2;
-	int zones;
+	uint64_t by_pagemap = 1, by_zones = 2, by_edge = 3;
+	int zones, edge;
 
 	(void)state;
 	assert_int_equal(pages_kernel_load(&k, NULL, 0, &err), 0);
 	programs = pages_kernel_anchor(&k);
 	assert_int_equal(pages_anchor_pagemap(&programs, &scan_proc, &by_pagemap), 0);
 	zones = pages_anchor_zones(&programs, &by_zones);
-	print_message("  by pagemap %#llx, by zones %#llx (%d)\n", (unsigned long long)by_pagemap,
-		      (unsigned long long)by_zones, zones);
+	edge = pages_anchor_edge(&programs, &scan_proc, &by_edge);
+	print_message("  by pagemap %#llx, by zones %#llx (%d), by edge %#llx (%d)\n",
+		      (unsigned long long)by_pagemap, (unsigned long long)by_zones, zones,
+		      (unsigned long long)by_edge, edge);
 #ifdef __x86_64__
 	assert_int_equal(zones, 0);
 	assert_int_equal(by_pagemap, by_zones);
 #endif
+	assert_int_equal(edge, 0);
+	assert_int_equal(by_pagemap, by_edge);
 	pages_kernel_unload(&k);
 }
 
@@ -226,7 +230,6 @@ static struct verdict *scan_in_child(uint64_t caps, const struct stat *st)
 
 static void test_without_sys_admin(void **state)
 {
-#ifdef __x86_64__
 	struct plant_file f = plant_file(plant_dir(), "big", 100 * MIB);
 	struct verdict *v = scan_in_child(BIT(CAP_BPF) | BIT(CAP_PERFMON), &f.st);
 	double ratio;
@@ -251,10 +254,6 @@ static void test_without_sys_admin(void **state)
 	assert_true(ratio > 0.98 && ratio < 1.02);
 	(void)munmap(v, sizeof(*v));
 	plant_close(&f);
-#else
-	(void)state;
-	skip();
-#endif
 }
 
 static void test_refused(void **state)
@@ -292,7 +291,7 @@ int main(void)
 #ifndef __SANITIZE_ADDRESS__
 		cmocka_unit_test(test_gives_memory_back),
 #endif
-		cmocka_unit_test(test_vmemmap_two_ways),
+		cmocka_unit_test(test_vmemmap_three_ways),
 		cmocka_unit_test_teardown(test_without_sys_admin, scan_clean),
 		cmocka_unit_test(test_refused),
 	};
