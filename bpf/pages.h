@@ -12,8 +12,11 @@
 
 #define PAGES_CHUNK	 64 /* struct pages read at once; a power of two */
 #define PAGES_CHUNKS_MAX 64 /* chunks in one call: 4096 pages of 98 ns when cold are 0.4 ms */
-#define PAGES_SECTION \
-	32768 /* pages in a memory section: an unreadable chunk is a hole of at least that */
+/*
+ * Pages in a memory section, at the least: an unreadable chunk is a hole of a multiple of that. x86, and arm64 with pages of
+ * 4 KiB, have 32768 (128 MiB); arm64 has 8192 with pages of 16 KiB and of 64 KiB (128 and 512 MiB).
+ */
+#define PAGES_SECTION  8192
 #define PAGES_RUNS     16384 /* run-length records between two drains; a power of two */
 #define PAGES_BATCH    64    /* mappings in one call; a power of two */
 #define PAGES_NAME     256   /* one path component with its NUL: NAME_MAX is 255 */
