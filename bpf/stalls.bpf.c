@@ -12,16 +12,14 @@
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 const volatile __u64 tick_function; /* of the timer that is the tick */
-const volatile __u64 user_entry;    /* the function by which the tick interrupts user space */
+const volatile __u64 user_entry,
+	user_entry_end; /* the function by which the tick interrupts user space */
 const volatile __u64 no_sched_ns = 10000000; /* from here on it is a stall */
 const volatile __u64 irq_off_ns = 5000000;
 __u64 resched_mask;
 struct stalls_counters counters;
 
-enum {
-	LATE_NS = 1000000,	/* a tick that late did not see what was in between */
-	USER_ENTRY_BYTES = 256, /* the function's, at most */
-};
+enum { LATE_NS = 1000000 }; /* a tick that late did not see what was in between */
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -116,7 +114,7 @@ static __always_inline void report_late(void *ctx, struct stalls_cpu *cpu, __u64
 	n = event->n_frames;
 	if (n > 0 && n <= STALLS_FRAMES)
 		outermost = event->frames[(n - 1) & (STALLS_FRAMES - 1)];
-	if (user_entry && outermost - user_entry < USER_ENTRY_BYTES) {
+	if (outermost >= user_entry && outermost < user_entry_end) {
 		__sync_fetch_and_add(&counters.stolen, 1);
 		__sync_fetch_and_add(&counters.stolen_ns, late_ns);
 		return;

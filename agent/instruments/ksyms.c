@@ -259,6 +259,16 @@ uint64_t ksyms_address(const struct ksyms *k, const char *function)
 	return 0;
 }
 
+uint64_t ksyms_end(const struct ksyms *k, uint64_t begin)
+{
+	const struct symbol *s = find(k, begin);
+	uint64_t most = begin + KSYMS_SPAN_MAX;
+
+	if (!s || s->address != begin)
+		return begin;
+	return s + 1 < k->symbols + k->n && s[1].address < most ? s[1].address : most;
+}
+
 size_t ksyms_count(const struct ksyms *k)
 {
 	return k ? k->n : 0;

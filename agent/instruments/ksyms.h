@@ -42,6 +42,8 @@ const char *ksyms_name(const struct ksyms *k, uint64_t address, char *out, size_
 const char *ksyms_function(const struct ksyms *k, uint64_t address);
 /* The address where the function of that name begins (the first of several); 0: none. A search through all. */
 uint64_t ksyms_address(const struct ksyms *k, const char *function);
+/* Where the function that begins there ends: at the next one, since sizes are not told. begin itself: none begins there. */
+uint64_t ksyms_end(const struct ksyms *k, uint64_t begin);
 size_t ksyms_count(const struct ksyms *k);
 
 #endif

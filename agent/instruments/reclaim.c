@@ -25,9 +25,8 @@ const char *const reclaim_cause_names[RECLAIM_CAUSES] = {
 
 _Static_assert((int)RECLAIM_CAUSES <= (int)LATENCY_MAP_CAUSES, "every cause can be retired");
 
-#define OUTLIER_NS   (1 * NSEC_PER_MSEC)
-#define KEPT_FOR_NS  (600 * NSEC_PER_SEC) /* the longest window of a run */
-#define FUNCTION_MAX ((uint64_t)1 << 16)
+#define OUTLIER_NS  (1 * NSEC_PER_MSEC)
+#define KEPT_FOR_NS (600 * NSEC_PER_SEC) /* the longest window of a run */
 
 struct reclaim {
 	struct reclaim_bpf *skel;
@@ -41,23 +40,6 @@ struct reclaim {
 };
 
 /* --- functions that tell the cause ------------------------------------------------------------------------------------ */
-
-/* Where the function that begins at begin ends: a function's name holds up to the next symbol. */
-static uint64_t function_end(const struct ksyms *ksyms, const char *name, uint64_t begin)
-{
-	uint64_t low = begin, high = begin + FUNCTION_MAX; /* low is in it, high is not */
-
-	while (high - low > 1) {
-		uint64_t middle = low + (high - low) / 2;
-		const char *at = ksyms_function(ksyms, middle);
-
-		if (at && strcmp(at, name) == 0)
-			low = middle;
-		else
-			high = middle;
-	}
-	return high;
-}
 
 /* Without symbols the margins alone decide: fine but where memory.high is set close below a limit. */
 static bool set_symbols(const struct host *host, struct reclaim_bpf *skel)
@@ -93,7 +75,7 @@ static bool set_symbols(const struct host *host, struct reclaim_bpf *skel)
 		if (begin == 0)
 			continue;
 		symbol->begin = begin;
-		symbol->end = function_end(ksyms, known[i].function, begin);
+		symbol->end = ksyms_end(ksyms, begin);
 		symbol->cause = known[i].cause;
 		n++;
 	}

@@ -42,7 +42,8 @@ static const char what[] = "the observer of scheduling stalls";
 /* --- attaching -------------------------------------------------------------------------------------------------------- */
 
 /* Where the tick and its way in from user space are; 0s when the kernel does not tell. */
-static void find_functions(const struct root *proc, uint64_t *tick, uint64_t *user_entry)
+static void find_functions(const struct root *proc, uint64_t *tick, uint64_t *user_entry,
+			   uint64_t *user_entry_end)
 {
 	/* Since 6.9 (efe9d9f8e8f7) one function for both kinds of tick; before, this one was the high resolution one's. */
 	static const char *const ticks[] = {"tick_nohz_handler", "tick_sched_timer"};
@@ -58,6 +59,7 @@ static void find_functions(const struct root *proc, uint64_t *tick, uint64_t *us
 		*tick = ksyms_address(symbols, ticks[0]);
 	for (size_t i = 0; i < ARRAY_SIZE(entries) && !*user_entry; i++)
 		*user_entry = ksyms_address(symbols, entries[i]);
+	*user_entry_end = ksyms_end(symbols, *user_entry);
 	ksyms_free(symbols);
 }
 
@@ -66,12 +68,12 @@ static int load(const struct root *proc, const struct stalls_opts *opts, bool by
 		struct stalls_bpf **ret, struct err *err)
 {
 	BPF_OPEN_OPTS(open_opts);
-	uint64_t tick = 0, user_entry = 0;
+	uint64_t tick = 0, user_entry = 0, user_entry_end = 0;
 	struct bpf_load told;
 	struct stalls_bpf *skel;
 	int r;
 
-	find_functions(proc, &tick, &user_entry);
+	find_functions(proc, &tick, &user_entry, &user_entry_end);
 	if (!by_clock && !tick)
 		return err_say(err, ENOENT, "the kernel does not show the function of its tick");
 	told = bpf_load_begin();
@@ -80,6 +82,7 @@ static int load(const struct root *proc, const struct stalls_opts *opts, bool by
 	if (r == 0) {
 		skel->rodata->tick_function = tick;
 		skel->rodata->user_entry = user_entry;
+		skel->rodata->user_entry_end = user_entry_end;
 		if (opts->no_sched_ns)
 			skel->rodata->no_sched_ns = opts->no_sched_ns;
 		(void)bpf_program__set_autoload(

@@ -68,6 +68,10 @@ static void names(void **state)
 	assert_null(ksyms_function(k, 0x1000));
 	assert_true(ksyms_address(k, "later") == 0xffffffff81002000);
 	assert_true(ksyms_address(k, "some_data") == 0);
+	assert_true(ksyms_end(k, 0xffffffff81001010) == 0xffffffff81002000);
+	assert_true(ksyms_end(k, 0xffffffff81001011) == 0xffffffff81001011);
+	assert_true(ksyms_end(k, 0xffffffff81002000) == 0xffffffff81002000 + KSYMS_SPAN_MAX);
+	assert_true(ksyms_end(k, 0x1000) == 0x1000);
 	/* A short buffer cuts, it does not overflow. */
 	assert_string_equal(ksyms_name(k, 0xffffffffc0000104, out, 8), "mod_fn+");
 	ksyms_free(k);
