@@ -84,8 +84,8 @@ static void read_place(const struct check_env *env, const struct cache_facts *fa
 	view = sources_view(env->sources, payer);
 	if (!view)
 		return;
-	path = container_view_path(view, file->dev_major, file->dev_minor, file->path, host_path,
-				   &point);
+	path = container_view_path(view, facts->mounts, file->dev_major, file->dev_minor,
+				   file->path, &point);
 	if (!path)
 		return;
 	place->container_path = text_escape_name(path, strlen(path));

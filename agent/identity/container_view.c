@@ -161,8 +161,9 @@ static char *join(const char *point, const char *rest)
 	return xasprintf("%s%s", point, strcmp(rest, "/") == 0 ? "" : rest);
 }
 
-char *container_view_path(const struct container_view *view, uint32_t major, uint32_t minor,
-			  const char *fs_path, const char *host_path, const char **ret_point)
+char *container_view_path(const struct container_view *view, const struct mounts *mounts,
+			  uint32_t major, uint32_t minor, const char *fs_path,
+			  const char **ret_point)
 {
 	const struct mountinfo_line *best = NULL;
 
@@ -180,8 +181,8 @@ char *container_view_path(const struct container_view *view, uint32_t major, uin
 			*ret_point = best->point;
 		return join(best->point, mountinfo_below(fs_path, best->root));
 	}
-	for (size_t i = 0; host_path && i < view->n_layers; i++) {
-		const char *rest = mountinfo_below(host_path, view->layers[i]);
+	for (size_t i = 0; i < view->n_layers; i++) {
+		const char *rest = mounts_below(mounts, view->layers[i], major, minor, fs_path);
 
 		if (!rest)
 			continue;
@@ -189,8 +190,9 @@ char *container_view_path(const struct container_view *view, uint32_t major, uin
 			*ret_point = "/";
 		return join("/", rest);
 	}
-	for (size_t i = 0; host_path && i < view->n_binds; i++) {
-		const char *rest = mountinfo_below(host_path, view->binds[i].host_path);
+	for (size_t i = 0; i < view->n_binds; i++) {
+		const char *rest =
+			mounts_below(mounts, view->binds[i].host_path, major, minor, fs_path);
 
 		if (!rest)
 			continue;

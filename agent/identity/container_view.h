@@ -11,6 +11,7 @@
 #include "base/root.h"
 #include "identity/cri.h"
 #include "identity/mountinfo.h"
+#include "identity/mounts.h"
 #include "instruments/cgroupfs.h"
 
 struct container_view {
@@ -38,12 +39,12 @@ int container_view_ask(const char *cri_socket, const char *container_id,
 void container_view_free(struct container_view *view);
 
 /*
- * The container's path of a file that is fs_path on device major:minor and host_path on the host (NULL: unknown); NULL when
- * the container does not see it. *ret_point, if not NULL, is the mount point it lies below, borrowed. The caller frees the
- * path.
+ * The container's path of a file that is fs_path on device major:minor; NULL when the container does not see it. mounts are
+ * the host's. *ret_point, if not NULL, is the mount point it lies below, borrowed. The caller frees the path.
  */
-char *container_view_path(const struct container_view *view, uint32_t major, uint32_t minor,
-			  const char *fs_path, const char *host_path, const char **ret_point);
+char *container_view_path(const struct container_view *view, const struct mounts *mounts,
+			  uint32_t major, uint32_t minor, const char *fs_path,
+			  const char **ret_point);
 
 /*
  * The name of the pod volume that a path of the host belongs to, by the kubelet's layout

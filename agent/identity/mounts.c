@@ -172,3 +172,35 @@ const char *mounts_mount_point(const struct mounts *mounts, uint32_t major, uint
 
 	return place.line && place.table->pid == FIRST_PID ? place.line->point : NULL;
 }
+
+/* The same by one mount. */
+static const char *below_by_line(const struct mountinfo_line *line, const char *folder,
+				 uint32_t major, uint32_t minor, const char *fs_path)
+{
+	const char *in_mount, *rest;
+
+	if (line->major != major || line->minor != minor)
+		return NULL;
+	in_mount = mountinfo_below(folder, line->point);
+	rest = in_mount ? mountinfo_below(fs_path, line->root) : NULL;
+	if (rest && *in_mount && strcmp(in_mount, "/") != 0)
+		rest = mountinfo_below(rest, in_mount);
+	return rest && *rest == '/' ? rest : NULL;
+}
+
+const char *mounts_below(const struct mounts *mounts, const char *folder, uint32_t major,
+			 uint32_t minor, const char *fs_path)
+{
+	for (size_t i = 0; i < mounts->n; i++) {
+		const struct mountinfo *info = &mounts->tables[i].info;
+
+		for (size_t k = 0; k < info->n; k++) {
+			const char *rest =
+				below_by_line(&info->lines[k], folder, major, minor, fs_path);
+
+			if (rest)
+				return rest;
+		}
+	}
+	return NULL;
+}

@@ -33,4 +33,12 @@ char *mounts_host_path(const struct mounts *mounts, uint32_t major, uint32_t min
 const char *mounts_mount_point(const struct mounts *mounts, uint32_t major, uint32_t minor,
 			       const char *fs_path);
 
+/*
+ * Whether the file fs_path on device major:minor is below folder, a path as the first process sees it or, where the folder was
+ * named in another mount namespace, as a process there does: the rest of fs_path, beginning with '/'; NULL: it is not. So a
+ * filesystem that is mounted in several places (a folder of a data disk bound to /var/lib/containerd) needs no choice of one.
+ */
+const char *mounts_below(const struct mounts *mounts, const char *folder, uint32_t major,
+			 uint32_t minor, const char *fs_path);
+
 #endif

@@ -85,40 +85,54 @@ static void container_paths(void **state)
 		       "2 1 254:0 /srv/logs /logs rw - ext4 /dev/vda rw\n"
 		       "3 1 254:0 /srv/logs/deep /logs/over rw - ext4 /dev/vda rw\n"
 		       "4 1 0:60 / /cache rw - tmpfs x rw\n";
+	_cleanup_root_ struct root proc = ROOT_INIT;
+	struct mounts *mounts = NULL;
 	struct container_view view = {0};
 	struct cri_mount bind = {(char *)"/data", (char *)"/var/lib/vol"};
 	const char *point = NULL;
 	static const struct {
 		unsigned int major, minor;
-		const char *fs_path, *host_path, *expected;
+		const char *fs_path, *expected;
 	} rows[] = {
-		{254, 0, "/srv/logs/a.log", "/srv/logs/a.log", "/logs/a.log"},
-		{254, 0, "/srv/logs/deep/b", "/srv/logs/deep/b", "/logs/over/b"},
-		{0, 60, "/x", NULL, "/cache/x"},
-		{254, 0, "/snap/9/fs/etc/x", "/snap/9/fs/etc/x", "/etc/x"},
-		{254, 0, "/snap/7/fs/bin/sh", "/snap/7/fs/bin/sh",
-		 "/bin/sh"}, /* a short name of a layer */
-		{254, 0, "/abs/l2/lib/y", "/abs/l2/lib/y", "/lib/y"},
-		{254, 0, "/etc/passwd", "/etc/passwd", NULL},
-		{254, 0, "/var/lib/vol/z", "/var/lib/vol/z", "/data/z"},
+		{254, 0, "/srv/logs/a.log", "/logs/a.log"},
+		{254, 0, "/srv/logs/deep/b", "/logs/over/b"},
+		{0, 60, "/x", "/cache/x"},
+		{254, 0, "/snap/9/fs/etc/x", "/etc/x"},
+		{254, 0, "/snap/7/fs/bin/sh", "/bin/sh"}, /* a short name of a layer */
+		{254, 0, "/abs/l2/lib/y", "/lib/y"},
+		{254, 0, "/etc/passwd", NULL},
+		{254, 0, "/snap/9/fs", NULL},
+		{254, 0, "/var/lib/vol/z", "/data/z"},
+		/* Layers on a data disk that is mounted elsewhere as a whole, and a folder of it where the runtime looks. */
+		{8, 1, "/containerd/9/fs/etc/x", "/etc/x"},
+		{8, 1, "/other/9/fs/etc/x", NULL},
+		/* Layers that were named in the runtime's own mount namespace. */
+		{8, 2, "/9/fs/etc/x", "/etc/x"},
+		{8, 3, "/9/fs/etc/x", NULL},
 	};
 
-	(void)state;
+	put_namespace(*state, 1, "4026531840",
+		      "21 1 254:0 / / rw - ext4 /dev/vda rw\n"
+		      "22 21 8:1 / /mnt/disk rw - ext4 /dev/sda1 rw\n"
+		      "23 21 8:1 /containerd /snap rw - ext4 /dev/sda1 rw\n");
+	put_namespace(*state, 60, "4026532000", "30 1 8:2 / /snap rw - ext4 /dev/sda2 rw\n");
+	assert_int_equal(root_open(&proc, *state, NULL), 0);
+	assert_int_equal(mounts_read(&proc, &mounts, NULL), 0);
 	mountinfo_parse(&view.info, table);
 	assert_int_equal(view.info.n, 4);
 	container_view_set_layers(&view, view.info.lines[0].options);
 	view.binds = &bind;
 	view.n_binds = 1;
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		_cleanup_free_ char *path = container_view_path(&view, rows[i].major, rows[i].minor,
-								rows[i].fs_path, rows[i].host_path,
-								&point);
+		_cleanup_free_ char *path = container_view_path(
+			&view, mounts, rows[i].major, rows[i].minor, rows[i].fs_path, &point);
 
 		if (rows[i].expected)
 			assert_string_equal(path ? path : "(null)", rows[i].expected);
 		else
 			assert_null(path);
 	}
+	mounts_free(mounts);
 	mountinfo_done(&view.info);
 	for (size_t i = 0; i < view.n_layers; i++)
 		free(view.layers[i]);
