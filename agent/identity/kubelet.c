@@ -139,18 +139,28 @@ static int transfer(struct kube_conn *conn, CURL *easy, cJSON **ret, struct err 
 	return r;
 }
 
-static char *without_slashes(const char *url)
+char *kubelet_server(const char *url)
 {
+	const char *host, *port;
+	_cleanup_free_ char *server = NULL, *address = NULL;
+	struct in6_addr v6;
 	size_t n = strlen(url);
 
 	while (n > 0 && url[n - 1] == '/')
 		n--;
-	return xstrndup(url, n);
+	server = xstrndup(url, n);
+	host = strstr(server, "://");
+	host = host ? host + 3 : server;
+	port = strrchr(host, ':');
+	address = port ? xstrndup(host, (size_t)(port - host)) : NULL;
+	if (!address || inet_pton(AF_INET6, address, &v6) != 1)
+		return take_ptr(server);
+	return xasprintf("%.*s[%s]%s", (int)(host - server), server, address, port);
 }
 
 int kubelet_read_pods(const struct kubelet_opts *opts, cJSON **ret, struct err *err)
 {
-	_cleanup_free_ char *url = without_slashes(opts->url);
+	_cleanup_free_ char *url = kubelet_server(opts->url);
 	struct kube_config config = {
 		.server = url,
 		.ca_file = (char *)(uintptr_t)opts->ca_file,

@@ -222,6 +222,30 @@ static void test_urls(void **state)
 	}
 }
 
+static void test_servers(void **state)
+{
+	static const struct {
+		const char *url, *server;
+	} rows[] = {
+		{"https://192.0.2.1:10250/", "https://192.0.2.1:10250"},
+		{"https://[fd00::1]:10250", "https://[fd00::1]:10250"},
+		{"https://fd00::1:10250", "https://[fd00::1]:10250"},
+		{"https://fd00:1:2:3:4:5:6:7:10250//", "https://[fd00:1:2:3:4:5:6:7]:10250"},
+		{"https://node-1:10250", "https://node-1:10250"},
+		{"https://a:b@node-1:10250", "https://a:b@node-1:10250"},
+		{"https://node-1", "https://node-1"},
+		{"fd00::1:10250", "[fd00::1]:10250"},
+		{"", ""},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		_cleanup_free_ char *found = kubelet_server(rows[i].url);
+
+		assert_string_equal(found, rows[i].server);
+	}
+}
+
 /* --- TLS: openssl(1) serves ------------------------------------------------------------------------------------------- */
 
 static struct {
@@ -421,6 +445,7 @@ int main(void)
 		TEST(test_never_answers),
 		TEST(test_nobody_listens),
 		TEST(test_urls),
+		TEST(test_servers),
 		TEST_TLS(test_tls),
 		TEST_TLS(test_server_name),
 		TEST_TLS(test_certificates),
