@@ -18,8 +18,10 @@ static const char help[] =
 	"node's MemoryDiagnosisReports.\n\n"
 	"      --node-name NAME           this node (default: $NODE_NAME, else the hostname)\n"
 	"      --proc DIR                 the host's /proc (default /proc)\n"
-	"      --cgroup-root DIR          the host's cgroup mount (default "
-	"/sys/fs/cgroup)\n" MONITOR_HELP IDENTITY_HELP DAEMON_HELP "  -h, --help\n";
+	"      --cgroup-root DIR          the host's cgroup mount (default: "
+	"/host/sys/fs/cgroup,\n"
+	"                                 else /sys/fs/cgroup)\n" MONITOR_HELP IDENTITY_HELP
+		DAEMON_HELP "  -h, --help\n";
 
 struct agent_args {
 	struct daemon_opts daemon;
@@ -107,7 +109,7 @@ int cmd_agent(int argc, char **argv)
 	};
 	struct agent_args args = {
 		.daemon = {.serviceaccount_dir = KUBE_SERVICEACCOUNT_DIR, .role = "agent"},
-		.paths = {CMD_DEFAULT_PROC, CMD_DEFAULT_CGROUP},
+		.paths = cmd_default_paths(),
 		.monitor = {.address = MONITOR_DEFAULT_ADDRESS},
 		.node_name = getenv("NODE_NAME"),
 	};

@@ -34,7 +34,7 @@ int cmd_checks(int argc, char **argv)
 		{"help", no_argument, NULL, 'h'},
 		{0},
 	};
-	struct host_paths paths = {CMD_DEFAULT_PROC, CMD_DEFAULT_CGROUP};
+	struct host_paths paths = cmd_default_paths();
 	_cleanup_host_ struct host host = HOST_INIT;
 	struct err err = {0};
 	int c;

@@ -7,6 +7,7 @@
 
 #include <stdio.h>
 
+#include "instruments/host.h"
 #include "spec/faults.h"
 
 enum {
@@ -27,7 +28,10 @@ int cmd_version(int argc, char **argv);
 /* Prints one line per fault on stderr. */
 void cmd_print_faults(const struct faults *faults);
 
-#define CMD_DEFAULT_PROC   "/proc"
-#define CMD_DEFAULT_CGROUP "/sys/fs/cgroup"
+/*
+ * Where the host's /proc and cgroups are: /host/sys/fs/cgroup where the agent's pod has them, so that `kubectl exec` into it needs
+ * no option; a container's own /sys/fs/cgroup shows its own cgroup only.
+ */
+struct host_paths cmd_default_paths(void);
 
 #endif

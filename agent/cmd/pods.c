@@ -23,8 +23,9 @@ static const char help[] =
 	"  -o, --output FORMAT     table (default) or json\n"
 	"      --units             also the cgroups of systemd units\n"
 	"      --proc DIR          the host's /proc (default /proc)\n"
-	"      --cgroup-root DIR   the host's cgroup mount (default /sys/fs/cgroup)\n" IDENTITY_HELP
-	"  -h, --help\n";
+	"      --cgroup-root DIR   the host's cgroup mount (default: "
+	"/host/sys/fs/cgroup,\n"
+	"                          else /sys/fs/cgroup)\n" IDENTITY_HELP "  -h, --help\n";
 
 struct pods_args {
 	struct identity_args identity;
@@ -176,7 +177,7 @@ int cmd_pods(int argc, char **argv)
 		IDENTITY_OPTIONS,
 		{0},
 	};
-	struct pods_args args = {.paths = {CMD_DEFAULT_PROC, CMD_DEFAULT_CGROUP}};
+	struct pods_args args = {.paths = cmd_default_paths()};
 	struct err err = {0};
 	int c, r;
 

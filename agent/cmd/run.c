@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -28,10 +29,12 @@ static const char help[] =
 	"      --cpu-budget TIME CPU time for all scans, 10ms to 5m (default 2s)\n"
 	"  -o, --output FORMAT   table (default), json or yaml: one MemoryDiagnosisReport\n"
 	"      --fail-on LEVEL   exit with 3 on findings of this severity: warning or critical\n"
-	"      --node-name NAME  name of this node in the report (default: the hostname)\n"
+	"      --node-name NAME  name of this node in the report (default: $NODE_NAME,\n"
+	"                        else the hostname)\n"
 	"      --proc DIR        the host's /proc (default /proc)\n"
-	"      --cgroup-root DIR the host's cgroup mount (default /sys/fs/cgroup)\n" IDENTITY_HELP
-	"  -h, --help\n\n"
+	"      --cgroup-root DIR the host's cgroup mount (default: "
+	"/host/sys/fs/cgroup,\n"
+	"                        else /sys/fs/cgroup)\n" IDENTITY_HELP "  -h, --help\n\n"
 	"Options win over the file. Exit status: 0 done; 1 a check failed, or none worked; 2 bad\n"
 	"arguments or file; 3 --fail-on was reached. Flags in tables: S shared memory, D deleted,\n"
 	"* removed cgroup that is still pinned.\n";
@@ -290,7 +293,7 @@ int cmd_run(int argc, char **argv)
 {
 	_cleanup_faults_ struct faults faults = {0};
 	_cleanup_spec_ struct spec *spec = NULL;
-	struct run_args args = {.paths = {CMD_DEFAULT_PROC, CMD_DEFAULT_CGROUP}};
+	struct run_args args = {.paths = cmd_default_paths(), .node_name = getenv("NODE_NAME")};
 	int status = EXIT_USAGE;
 
 	args.spec = cJSON_CreateObject();
