@@ -1,7 +1,8 @@
 # memdiag's image: one binary and the libraries it is linked with.
 #
 #   docker build -t memdiag:dev --build-arg VERSION="$(git describe --tags --always --dirty)" .
-#   docker run --rm --user 0 --privileged --pid=host memdiag:dev run       diagnose this host
+#   docker run --rm --user 0 --privileged --pid=host -v /sys/fs/cgroup:/host/sys/fs/cgroup:ro -v /run:/host/run:ro \
+#     memdiag:dev run                                                      diagnose this host
 #
 # BASE may be another Debian 12 image, such as a mirror or a digest; the package names below are those of Debian 12.
 ARG BASE=debian:12-slim
