@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "node/births.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -16,16 +17,7 @@ enum {
 		5 * 60 * 1000, /* for folders that did not exist yet, and events that were lost */
 };
 
-/* Where the kubelet makes the cgroups of pods, with either cgroup driver; "" is where these folders themselves appear. */
-static const char *const folders[] = {
-	"",
-	"kubepods",
-	"kubepods/burstable",
-	"kubepods/besteffort",
-	"kubepods.slice",
-	"kubepods.slice/kubepods-burstable.slice",
-	"kubepods.slice/kubepods-besteffort.slice",
-};
+static const char *const qos_levels[] = {"burstable", "besteffort"};
 
 struct births {
 	struct loop *loop;
@@ -38,13 +30,49 @@ struct births {
 };
 
 /* Watching a folder that is watched already changes nothing; one that does not exist is tried again. */
+static void watch(struct births *births, const char *folder)
+{
+	_cleanup_free_ char *path = xasprintf("%s/%s", births->cg->memory.path, folder);
+
+	(void)inotify_add_watch(births->fd, path, IN_CREATE | IN_ONLYDIR);
+}
+
+/* Where the kubelet makes the cgroups of pods below its root, with either cgroup driver; slices are named after those above. */
+static void watch_pods(struct births *births, const char *root)
+{
+	static const char suffix[] = ".slice";
+	size_t n = strlen(root), k = sizeof(suffix) - 1;
+	bool slice = n > k && strcmp(root + n - k, suffix) == 0;
+	_cleanup_free_ char *prefix = slice ? xasprintf("%.*s-", (int)(n - k), root) : xstrdup("");
+	_cleanup_free_ char *folder = xasprintf("%s/kubepods", root);
+	_cleanup_free_ char *pods = xasprintf("%s/%skubepods.slice", root, prefix);
+
+	watch(births, folder);
+	watch(births, pods);
+	for (size_t i = 0; i < ARRAY_SIZE(qos_levels); i++) {
+		_cleanup_free_ char *level = xasprintf("%s/%s", folder, qos_levels[i]);
+		_cleanup_free_ char *qos =
+			xasprintf("%s/%skubepods-%s.slice", pods, prefix, qos_levels[i]);
+
+		watch(births, level);
+		watch(births, qos);
+	}
+}
+
+/* The kubelet's root is the topmost cgroup, or one below it (cgroupRoot: kind has /kubelet). */
 static void watch_folders(struct births *births)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(folders); i++) {
-		_cleanup_free_ char *path = xasprintf("%s/%s", births->cg->memory.path, folders[i]);
+	DIR *dir = opendir(births->cg->memory.path);
+	struct dirent *entry;
 
-		(void)inotify_add_watch(births->fd, path, IN_CREATE | IN_ONLYDIR);
+	watch(births, "");
+	watch_pods(births, "");
+	while (dir && (entry = readdir(dir))) {
+		if (entry->d_name[0] != '.' && entry->d_type == DT_DIR)
+			watch_pods(births, entry->d_name);
 	}
+	if (dir)
+		(void)closedir(dir);
 }
 
 static void on_settled(void *arg)
