@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -28,6 +29,8 @@ struct worker {
 	bool refresh;
 	bool stop;
 	cJSON *result;
+	/* The thread's own: what was last said about names. */
+	char *runtime_problem, *kubelet_problem;
 };
 
 static void save_history(struct worker *worker)
@@ -37,6 +40,19 @@ static void save_history(struct worker *worker)
 	if (worker->opts.history_file && worker->opts.identity.history &&
 	    history_save(worker->opts.identity.history, worker->opts.history_file, &err) < 0)
 		log_warn("names of pods that are gone are not kept: %s", err.msg);
+}
+
+/* Once, not at each of thousands of runs; and once more when it is over. */
+static void say_change(char **said, const char *problem, const char *what, const char *over)
+{
+	if (*said && problem && strcmp(*said, problem) == 0)
+		return;
+	if (problem)
+		log_warn("%s: %s", what, problem);
+	else if (*said)
+		log_info("%s", over);
+	free(*said);
+	*said = problem ? xstrdup(problem) : NULL;
 }
 
 static void refresh(struct worker *worker)
@@ -49,6 +65,10 @@ static void refresh(struct worker *worker)
 	if (pods_read(&opts, &pods, NULL) < 0)
 		return;
 	log_debug("%zu cgroups of pods and units", pods->n);
+	say_change(&worker->runtime_problem, pods->runtime_problem, "names of pods are missing",
+		   "the container runtime answers again");
+	say_change(&worker->kubelet_problem, pods->kubelet_problem,
+		   "names of volumes and pods' limits are missing", "the kubelet answers again");
 	pods_free(pods);
 	save_history(worker);
 }
@@ -182,6 +202,8 @@ void worker_free(struct worker *worker)
 	close_fds(worker);
 	spec_free(worker->spec);
 	cJSON_Delete(worker->result);
+	free(worker->runtime_problem);
+	free(worker->kubelet_problem);
 	free(worker);
 }
 
