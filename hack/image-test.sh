@@ -1,13 +1,9 @@
 #!/usr/bin/env bash
-# Builds the image of Dockerfile on a Debian 12 of debootstrap's (made once, kept in the cache folder; no image registry is asked),
-# and looks whether it works: as its own user, with all libraries, no compiler, time zones. Root. Prints its size.
+# Builds the image of Dockerfile with hack/build-image.sh and looks whether it works: as its own user, with all libraries, no
+# compiler, time zones. Root. Prints its size.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 version=${1:-image-test}
-cache=${XDG_CACHE_HOME:-$HOME/.cache}/memdiag/image
-mkdir -p "$cache"
-exec 9>"$cache/.lock"
-flock 9
 work=$(mktemp -d "${TMPDIR:-/var/tmp}/memdiag-image-XXXXXX")
 container=""
 passed=0 failed=0
@@ -34,22 +30,7 @@ check() { # NAME COMMAND...
 }
 inside() { buildah run --isolation chroot "$container" -- "$@"; }
 
-if [ ! -f "$cache/base.tar" ]; then
-	mirror=$(apt-get indextargets --format '$(ORIGIN) $(LABEL) $(REPO_URI)' 'Created-By: Packages' |
-		awk '$1 == "Debian" && $2 == "Debian" {print $3; exit}')
-	debootstrap --variant=minbase bookworm "$work/base" "$mirror" >"$work/log" || { tail -20 "$work/log" >&2; exit 1; }
-	# What the registry's slim image lacks as well.
-	rm -rf "$work"/base/var/cache/apt/archives/*.deb "$work"/base/var/lib/apt/lists/* "$work"/base/usr/share/{doc,man,locale}/*
-	tar -C "$work/base" -cf "$cache/base.tar.new" .
-	mv "$cache/base.tar.new" "$cache/base.tar"
-	rm -rf "$work/base"
-fi
-container=$(buildah from scratch)
-buildah add -q "$container" "$cache/base.tar" / >/dev/null
-buildah commit -q --rm "$container" localhost/memdiag-base >/dev/null
-container=""
-buildah bud --isolation chroot --network host --build-arg BASE=localhost/memdiag-base --build-arg VERSION="$version" \
-	-t localhost/memdiag:test . >"$work/log" 2>&1 || { tail -30 "$work/log" >&2; exit 1; }
+hack/build-image.sh into "$work" "$version"
 container=$(buildah from localhost/memdiag:test)
 root=$(buildah mount "$container")
 
@@ -69,8 +50,8 @@ check no_more_than_linked sh -c '
 	done' sh "$root" "$work/names"
 
 size() { du -sm --apparent-size "$1" | cut -f1; }
-mkdir "$work/plain"
-tar -C "$work/plain" -xf "$cache/base.tar"
-echo "image: $(size "$root") MiB, $(($(size "$root") - $(size "$work/plain"))) of these beside its base; memdiag: $(size "$root/usr/local/bin/memdiag") MiB"
+base=$(buildah from localhost/memdiag-base)
+plain=$(buildah mount "$base")
+echo "image: $(size "$root") MiB, $(($(size "$root") - $(size "$plain"))) of these beside its base; memdiag: $(size "$root/usr/local/bin/memdiag") MiB"
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]
