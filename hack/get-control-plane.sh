@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Prints a folder that holds etcd, kube-apiserver and kubectl: $KUBEBUILDER_ASSETS when it has all three, else one
-# that is filled once and then reused. etcd comes from Debian's etcd-server, kubectl from PATH, and what is missing
-# is built from hack/controlplane/go.mod (about 5 minutes on 2 cores the first time).
+# Prints a folder that holds etcd, kube-apiserver, kubectl and what the arguments name besides (kube-controller-manager,
+# kube-scheduler, kubelet): $KUBEBUILDER_ASSETS when it has them all, else one that is filled once and then reused. etcd
+# comes from Debian's etcd-server, kubectl from PATH, and what is missing is built from hack/controlplane/go.mod (about
+# 5 minutes on 2 cores the first time, 3 more for the other three).
 set -euo pipefail
 
 version=1.36.2
@@ -10,9 +11,15 @@ cache=${XDG_CACHE_HOME:-$HOME/.cache}/memdiag/control-plane-$version
 
 say() { printf '%s\n' "get-control-plane: $*" >&2; }
 
-has_all() { [ -x "$1/etcd" ] && [ -x "$1/kube-apiserver" ] && [ -x "$1/kubectl" ]; }
+has_all() { # FOLDER PROGRAM...
+	local folder=$1 program
+	shift
+	for program in "$@"; do
+		[ -x "$folder/$program" ] || return 1
+	done
+}
 
-if [ -n "${KUBEBUILDER_ASSETS:-}" ] && has_all "$KUBEBUILDER_ASSETS"; then
+if [ -n "${KUBEBUILDER_ASSETS:-}" ] && has_all "$KUBEBUILDER_ASSETS" etcd kube-apiserver kubectl "$@"; then
 	printf '%s\n' "$KUBEBUILDER_ASSETS"
 	exit 0
 fi
@@ -34,7 +41,9 @@ go_build() {
 	mv "$cache/$1.new" "$cache/$1"
 }
 
-[ -x "$cache/kube-apiserver" ] || go_build kube-apiserver
+for program in kube-apiserver "$@"; do
+	[ -x "$cache/$program" ] || go_build "$program"
+done
 if [ ! -x "$cache/kubectl" ]; then
 	if kubectl=$(command -v kubectl); then
 		ln -sf "$kubectl" "$cache/kubectl"
