@@ -9,21 +9,19 @@ only when something ran and nothing failed. `--only` takes the beginning of name
 The tests of test_api need no binary. Whatever is started here ends with this process.
 """
 
-import argparse
 import contextlib
-import importlib
 import pathlib
 import shutil
 import sys
 import tempfile
 import time
-import traceback
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-sys.path[:0] = [str(HERE), str(ROOT / "hack")]
+sys.path[:0] = [str(HERE), str(ROOT / "hack"), str(ROOT / "tests/support")]
 
 from kube_harness import ControlPlane, Daemon, HarnessError, clean_environment, exit_on_signals  # noqa: E402
+from suite import parser, print_names, run_all, selected  # noqa: E402
 
 MODULES = ["test_cron", "test_api", "test_operator", "test_faults", "test_pressure", "test_clock", "test_diagnosis", "test_containers", "test_container_files", "test_leaks", "test_gitops", "test_monitoring", "test_latency", "test_privilege"]
 NAMESPACE = "memdiag-system"
@@ -69,75 +67,16 @@ class Bench:
 
 
 def parse(argv):
-    parser = argparse.ArgumentParser(description="End-to-end tests of memdiag.")
-    parser.add_argument("binary", nargs="?", metavar="MEMDIAG_BINARY")
-    parser.add_argument("--only", action="append", metavar="PREFIX", help="run the tests whose names begin so")
-    parser.add_argument("--list", action="store_true", help="print the names and run nothing")
-    return parser.parse_args(argv)
-
-
-def selected(only):
-    """(module, [(name, function)]) in order."""
-    for module_name in MODULES:
-        module = importlib.import_module(module_name)
-        tests = [(f"{module_name}.{test.__name__.removeprefix('test_')}", test) for test in module.TESTS]
-        tests = [(name, test) for name, test in tests if not only or any(name.startswith(p) for p in only)]
-        if tests:
-            yield module, tests
-
-
-def reason(e):
-    """An exception in words; where it came from unless it is a plain expectation."""
-    text = str(e) or type(e).__name__
-    if isinstance(e, HarnessError):
-        return text
-    frame = traceback.extract_tb(e.__traceback__)[-1]
-    where = f"{pathlib.Path(frame.filename).name}:{frame.lineno}"
-    return f"{text} ({where})" if isinstance(e, AssertionError) else f"{type(e).__name__}: {text} ({where})"
-
-
-def run_one(name, function, bench, quiet=False):
-    """Whether it passed; quiet: says so only if not."""
-    started = time.monotonic()
-    try:
-        function(bench)
-    except Exception as e: # a test may fail in any way; the others still run
-        print(f"FAIL {name}: {reason(e)}", flush=True)
-        logs = bench.logs()
-        print("\n".join("    " + line for line in logs.splitlines()), flush=True)
-        return False
-    if not quiet:
-        print(f"ok {name} ({time.monotonic() - started:.1f} s)", flush=True)
-    return True
-
-
-def run_all(suites, bench):
-    """(passed, failed). The tests of a module share what its setup() made; they run in order."""
-    passed = failed = 0
-    for module, tests in suites:
-        try:
-            setup_passed = run_one(f"{module.__name__}.setup", module.setup, bench, quiet=True)
-            for name, function in tests:
-                if not setup_passed:
-                    print(f"FAIL {name}: its setup failed", flush=True)
-                    failed += 1
-                elif run_one(name, function, bench):
-                    passed += 1
-                else:
-                    failed += 1
-        finally:
-            getattr(module, "teardown", lambda _bench: None)(bench)
-            bench.stop_all()
-            bench.daemons.clear() # the next module has its own
-    return passed, failed
+    options = parser("End-to-end tests of memdiag.")
+    options.add_argument("binary", nargs="?", metavar="MEMDIAG_BINARY")
+    return options.parse_args(argv)
 
 
 def main(argv):
     args = parse(argv)
-    suites = list(selected(args.only))
+    suites = list(selected(MODULES, args.only))
     if args.list:
-        for _module, tests in suites:
-            print("\n".join(name for name, _function in tests))
+        print_names(suites)
         return 0
     if not suites:
         print("run.py: no test's name begins so; --list shows them", file=sys.stderr)

@@ -6,9 +6,7 @@ some that made files.
 """
 
 import contextlib
-import ctypes
 import json
-import mmap
 import os
 import pathlib
 import subprocess
@@ -16,6 +14,7 @@ import tempfile
 
 from containerd_harness import Containerd, memory_hierarchy
 from kube_harness import clean_environment, eventually
+from page_cache import drop, hold
 
 NEEDS_BINARY = True
 NEEDS_CLUSTER = False
@@ -29,17 +28,6 @@ volumes = None
 log, blob = None, None
 disk = None # a loop device with ext4, on volumes/disk
 held = None # the log's cache: kernels that reclaim what is idle would end the leak on their own
-
-
-def hold(path):
-    """Locks the file's pages, which changes nothing about who pays for them."""
-    with open(path, "rb") as f:
-        mapped = mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_COPY)
-    libc = ctypes.CDLL(None, use_errno=True)
-    address = ctypes.c_char.from_buffer(mapped)
-    assert libc.mlock(ctypes.byref(address), ctypes.c_size_t(len(mapped))) == 0, os.strerror(ctypes.get_errno())
-    del address
-    return mapped
 
 
 def setup(bench):
@@ -157,13 +145,6 @@ def is_gone(bench, controller):
                 with contextlib.suppress(OSError): # not all of it could be reclaimed
                     (folder / name).write_text("1M")
     return not group_of(run(bench, "CgroupLeak"), controller)
-
-
-def drop(path):
-    fd = os.open(path, os.O_RDONLY)
-    os.fsync(fd)
-    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
-    os.close(fd)
 
 
 def test_gone_with_the_files_cache(bench):
