@@ -84,7 +84,7 @@ NODES ?= 5000
 ROUNDS ?= 200
 C_FILES   := $(shell git ls-files --cached --others --exclude-standard '*.c' '*.h' 2>/dev/null)
 
-.PHONY: chaos scale help deps build run test test-run e2e vmtest vmtest-run image-test bench fuzz fuzz-run lint fmt compile_commands install clean
+.PHONY: chaos scale help deps build run test test-run e2e vmtest vmtest-run image-test cluster-test bench fuzz fuzz-run lint fmt compile_commands install clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9_-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -130,6 +130,10 @@ chaos: build ## ROUNDS=200 rounds of killing API server, etcd, controllers and a
 image-test: ## build the image on a Debian 12 of debootstrap's and look whether it works (root)
 	$(Q)hack/install-deps.sh image
 	$(Q)hack/image-test.sh $(VERSION)
+
+cluster-test: deps ## image and manifests in a real cluster of one node: etcd to kubelet, containerd, pods (root)
+	$(Q)hack/install-deps.sh test e2e containers image cluster
+	$(Q)python3 -B tests/cluster/run.py
 
 bench: deps ## ratios against other ways to the same answer, in one run (root)
 	$(Q)hack/install-deps.sh test

@@ -413,7 +413,7 @@ disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapsho
   # Pods ask for a negative oom_score_adj, which takes CAP_SYS_RESOURCE: without it runc ends in the middle.
   restrict_oom_score_adj = true
   [plugins."io.containerd.grpc.v1.cri".cni]
-    bin_dir = "{folder}/cni"
+    bin_dir = "{plugins}"
     conf_dir = "{folder}/cni"
   [plugins."io.containerd.grpc.v1.cri".containerd]
     snapshotter = "{snapshotter}"
@@ -429,6 +429,11 @@ disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapsho
 
 class Containerd:
     """A containerd. `cri` makes calls, `socket` is for others' calls, `pods` are those that run."""
+
+    # Without a configuration the node's network is not ready; the plugin is never run, since all pods use the host's.
+    NETWORK = {"cniVersion": "0.4.0", "name": "test", "plugins": [{"type": "loopback"}]}
+    PLUGINS = "/usr/lib/cni"
+    COMMAND = [] # what containerd's own command line is given to
 
     def __init__(self, folder=None):
         self.temporary = folder is None
@@ -486,12 +491,10 @@ class Containerd:
         if os.geteuid() != 0 or not runc or not binary.exists() or not BUSYBOX.exists():
             raise HarnessError("needs root, containerd, runc and busybox: hack/install-deps.sh containers")
         (self.folder / "cni").mkdir(exist_ok=True)
-        # Without a configuration the node's network is not ready; its plugin is never run, since all pods use the host's.
-        (self.folder / "cni/10-test.conflist").write_text(
-            '{"cniVersion": "0.4.0", "name": "test", "plugins": [{"type": "loopback"}]}')
+        (self.folder / "cni/10-test.conflist").write_text(json.dumps(self.NETWORK))
         (self.folder / "config.toml").write_text(CONFIG.format(
-            folder=self.folder, image=IMAGE, runc=runc, snapshotter=self._snapshotter()))
-        self.daemon = Daemon("containerd", [binary, "-c", self.folder / "config.toml"], self.folder / "containerd.log",
+            folder=self.folder, image=IMAGE, runc=runc, plugins=self.PLUGINS, snapshotter=self._snapshotter()))
+        self.daemon = Daemon("containerd", [*self.COMMAND, binary, "-c", self.folder / "config.toml"], self.folder / "containerd.log",
                              env=clean_environment(PATH=f"{binary.parent}:{os.environ['PATH']}"), ready=self._ready)
         self.ctr = [binary.parent / "ctr", "-a", self.socket, "-n", "k8s.io"]
         make_image(self.folder / "image.tar", IMAGE)

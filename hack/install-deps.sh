@@ -10,6 +10,7 @@ declare -A group=(
 	[e2e]="etcd-server openssl curl python3 lua5.1 bpftool tzdata faketime"
 	[containers]="containerd runc busybox-static curl python3"
 	[image]="buildah debootstrap"
+	[cluster]="containernetworking-plugins iproute2"
 	[vm]="qemu-system-x86 busybox-static cpio e2fsprogs kmod xz-utils zstd debian-archive-keyring python3"
 	[fuzz]="clang libclang-rt-14-dev"
 	# For another architecture: the compiler and the emulator here, libraries in a folder (hack/sysroot.sh).

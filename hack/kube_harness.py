@@ -245,9 +245,14 @@ commonName = supplied
             raise HarnessError(f"openssl {args[0]}: {done.stderr.strip()}")
 
 
-def find_binaries():
-    """The folder with etcd, kube-apiserver and kubectl; the first time this builds the API server."""
-    done = subprocess.run([HERE / "get-control-plane.sh"], stdout=subprocess.PIPE, text=True)
+def certificate_user(pair):
+    """A kubeconfig's user by certificate and key."""
+    return {"client-certificate": str(pair[0]), "client-key": str(pair[1])}
+
+
+def find_binaries(*more):
+    """The folder with etcd, kube-apiserver, kubectl and what else is named; what is missing is built."""
+    done = subprocess.run([HERE / "get-control-plane.sh", *more], stdout=subprocess.PIPE, text=True)
     if done.returncode != 0:
         raise HarnessError("hack/get-control-plane.sh failed; its messages are above")
     return pathlib.Path(done.stdout.strip())
@@ -255,6 +260,9 @@ def find_binaries():
 
 class ControlPlane:
     """etcd and kube-apiserver. `etcd` and `apiserver` are Daemons: kill and start them at will, ports and data stay."""
+
+    PORT = None # of the API server; None: a free one
+    NAMES = "IP:127.0.0.1,DNS:localhost,DNS:kubernetes,DNS:kubernetes.default,DNS:kubernetes.default.svc"
 
     def __init__(self, folder=None):
         self.temporary = folder is None
@@ -279,14 +287,14 @@ class ControlPlane:
     def start(self):
         """Starts both and waits until the API server says it is ready: 4 to 5 seconds."""
         assets = find_binaries()
-        client, peer, self.port = free_ports(3)
+        client, peer, port = free_ports(3)
+        self.port = self.PORT or port
         self.etcd_port = client
         self.server = f"https://127.0.0.1:{self.port}"
         self.pki = Pki(self.folder / "pki")
         self.admin = self.pki.certificate("admin", "/O=system:masters/CN=memdiag-test-admin")
         self.kubectl_path = assets / "kubectl"
-        self._write_kubeconfig(self.kubeconfig, {"client-certificate": str(self.admin[0]),
-                                                 "client-key": str(self.admin[1])})
+        self.write_kubeconfig(self.kubeconfig, certificate_user(self.admin))
         self.audit_log = self.folder / "audit.log"
         self.etcd = Daemon("etcd", self._etcd_argv(assets, client, peer), self.folder / "etcd.log",
                            ready=lambda: self._etcd_healthy(client))
@@ -311,9 +319,7 @@ class ControlPlane:
                 f"--initial-advertise-peer-urls={peer_url}", f"--initial-cluster=etcd={peer_url}"]
 
     def _apiserver_argv(self, assets, etcd_port):
-        certificate, key = self.pki.certificate(
-            "apiserver", "/CN=kube-apiserver",
-            "IP:127.0.0.1,DNS:localhost,DNS:kubernetes,DNS:kubernetes.default,DNS:kubernetes.default.svc")
+        certificate, key = self.pki.certificate("apiserver", "/CN=kube-apiserver", self.NAMES)
         private, public = self.pki.key_pair("service-account")
         policy = self.folder / "audit-policy.json"
         policy.write_text(json.dumps(AUDIT_POLICY))
@@ -407,7 +413,7 @@ class ControlPlane:
     def service_account_kubeconfig(self, namespace, name, node=None, audience=None):
         """A kubeconfig for that ServiceAccount; its path."""
         path = self.folder / f"{namespace}-{name}{'-' + node if node else ''}.kubeconfig"
-        self._write_kubeconfig(path, {"token": self.service_account_token(namespace, name, node, audience)})
+        self.write_kubeconfig(path, {"token": self.service_account_token(namespace, name, node, audience)})
         return path
 
     def service_account_dir(self, namespace, name, node=None, audience=None):
@@ -423,7 +429,8 @@ class ControlPlane:
         """What Kubernetes puts into every container, next to service_account_dir()."""
         return {"KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": str(self.port)}
 
-    def _write_kubeconfig(self, path, user):
+    def write_kubeconfig(self, path, user):
+        """user: fields of a kubeconfig's user."""
         lines = "\n".join(f"    {key}: {value}" for key, value in user.items())
         path.touch(mode=0o600)
         path.write_text(f"""\
