@@ -130,6 +130,7 @@ int kmem_read(const struct kmem_opts *opts, struct kmem_snapshot **ret, struct e
 	if (r == 0) {
 		kmem_read_huge_rest(reading);
 		kmem_read_dma_buf_rest(reading);
+		kmem_place_udmabufs(reading);
 		if (opts->vmalloc)
 			kmem_read_vmalloc(reading);
 		if (!opts->recorded) {

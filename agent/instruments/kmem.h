@@ -12,7 +12,7 @@
  * | bpfProgram  | fdinfo                                     | vmalloc                                     |
  * | ioUring     | fdinfo                                     | residual                                    |
  * | pipe        | FIONREAD on a duplicate of the descriptor  | residual                                    |
- * | dmaBuf      | fdinfo, debugfs                            | residual; shmem: udmabuf, GPUs without TTM  |
+ * | dmaBuf      | fdinfo, debugfs                            | residual; shmem: GPUs without TTM, udmabuf (see kmem_gpu.c) |
  * | drm         | fdinfo, main memory only                   | residual with TTM drivers, else shmem       |
  * | nvidia      | PID/maps of processes with /dev/nvidiactl  | residual                                    |
  * | rdma        | netlink                                    | anon                                        |

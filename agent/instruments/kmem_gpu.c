@@ -71,8 +71,8 @@ static bool cards_use_shmem(const struct root *sys)
 }
 
 /*
- * udmabuf makes a buffer of a memfd's pages; most others allocate. What DRM exports is in its client's sum too; it calls itself
- * "drm" whichever the driver is (i915 has its own export), so all cards are asked.
+ * udmabuf makes a buffer of a memfd's pages (kmem_place_udmabufs() looks closer); most others allocate. What DRM exports is in its
+ * client's sum too; it calls itself "drm" whichever the driver is (i915 has its own export), so all cards are asked.
  */
 static enum kmem_line dma_buf_line(struct kmem_reading *reading, const char *exporter)
 {
@@ -176,6 +176,45 @@ void kmem_read_dma_buf_rest(struct kmem_reading *reading)
 	else if (r < 0 && reading->dma_bufs.n > 0)
 		kmem_missing_add(&reading->missing,
 				 "DMA buffers that no process has open: needs debugfs");
+}
+
+static bool is_udmabuf(const struct kmem_owner *row)
+{
+	return row->kind == KMEM_DMA_BUF && strcmp(row->what, "udmabuf") == 0;
+}
+
+static bool maps_memfd(struct kmem_reading *reading, pid_t pid)
+{
+	_cleanup_buf_ struct buf text = BUF_INIT(ROOT_FILE_MAX);
+
+	if (pid > 0)
+		kmem_read_maps(reading, pid, &text);
+	return text.data && strstr(text.data, " /memfd:");
+}
+
+/*
+ * A udmabuf's pages are its memfd's, and with that shared memory, while that is open or mapped. When it goes, they leave the count
+ * of shared memory and stay with the buffer (seen in 6.12 and 7.2). Nothing tells which memfd it was: there are as many bytes of buffers with
+ * theirs as memfds have that are open, and those of a process that has one mapped.
+ */
+void kmem_place_udmabufs(struct kmem_reading *reading)
+{
+	const struct kmem_owners *owners = &reading->owners;
+	uint64_t open_bytes = 0;
+
+	for (size_t i = 0; i < owners->n; i++)
+		if (owners->items[i].kind == KMEM_MEMFD)
+			open_bytes += owners->items[i].bytes;
+	for (size_t i = 0; i < owners->n; i++) {
+		struct kmem_owner *row = &owners->items[i];
+
+		if (!is_udmabuf(row))
+			continue;
+		if (row->bytes <= open_bytes)
+			open_bytes -= row->bytes;
+		else if (!maps_memfd(reading, row->pid))
+			row->line = KMEM_IN_RESIDUAL;
+	}
 }
 
 /* --- DRM --------------------------------------------------------------------------------------------------------------- */

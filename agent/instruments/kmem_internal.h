@@ -97,6 +97,8 @@ void kmem_note_dump(struct kmem_reading *reading, const char *what, int r);
 /* BPF maps that no process has open: pinned, or held by a program. */
 void kmem_read_bpf_rest(struct kmem_reading *reading);
 void kmem_read_dma_buf_rest(struct kmem_reading *reading);
+/* Behind all rows of memfds and DMA buffers. */
+void kmem_place_udmabufs(struct kmem_reading *reading);
 void kmem_read_huge_rest(struct kmem_reading *reading);
 void kmem_pipe_done(struct kmem_reading *reading);
 void kmem_read_vmalloc(struct kmem_reading *reading);

@@ -282,6 +282,16 @@ static void a_buffer_of_udmabuf_has_its_owner(void **state)
 	assert_int_equal(device_owner(PLANT_UDMABUF, "udmabuf", KMEM_IN_SHMEM).line, KMEM_IN_SHMEM);
 }
 
+/* The pages are no file's any more. */
+static void a_buffer_outlives_its_memfd(void **state)
+{
+	(void)state;
+	if (!plant_device_there(PLANT_UDMABUF_ALONE))
+		skip();
+	assert_int_equal(device_owner(PLANT_UDMABUF_ALONE, "udmabuf", KMEM_IN_RESIDUAL).line,
+			 KMEM_IN_RESIDUAL);
+}
+
 static void a_buffer_of_a_heap_has_its_owner(void **state)
 {
 	(void)state;
@@ -388,6 +398,7 @@ int main(void)
 		cmocka_unit_test(without_sys_admin_rings_are_seen_by_their_mapping),
 		cmocka_unit_test(the_pool_of_huge_pages_is_told),
 		cmocka_unit_test(a_buffer_of_udmabuf_has_its_owner),
+		cmocka_unit_test(a_buffer_outlives_its_memfd),
 		cmocka_unit_test(a_buffer_of_a_heap_has_its_owner),
 		cmocka_unit_test(a_buffer_of_a_gpu_has_its_owner),
 		cmocka_unit_test(a_buffer_that_is_mapped_alone_is_seen),

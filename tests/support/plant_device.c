@@ -25,18 +25,21 @@ static const char udmabuf_file[] = "/dev/udmabuf";
 
 /* Each returns the descriptor of a new buffer, or -1. They run in the child: no assertions. */
 
-static int udmabuf(size_t bytes)
+static int udmabuf(size_t bytes, bool alone)
 {
 	struct udmabuf_create create = {.flags = UDMABUF_FLAGS_CLOEXEC, .size = bytes};
 	int device = open(udmabuf_file, O_RDWR | O_CLOEXEC);
-	int memfd = memfd_create("planted", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	int memfd = memfd_create("planted", MFD_CLOEXEC | MFD_ALLOW_SEALING), fd;
 
 	/* It could be cut short below the buffer otherwise. */
 	if (device < 0 || memfd < 0 || ftruncate(memfd, (off_t)bytes) < 0 ||
 	    fcntl(memfd, F_ADD_SEALS, F_SEAL_SHRINK) < 0)
 		return -1;
 	create.memfd = (unsigned int)memfd;
-	return ioctl(device, UDMABUF_CREATE, &create);
+	fd = ioctl(device, UDMABUF_CREATE, &create);
+	if (alone)
+		(void)close(memfd);
+	return fd;
 }
 
 static int dma_heap(size_t bytes)
@@ -125,6 +128,7 @@ bool plant_device_there(enum plant_device device)
 
 	switch (device) {
 	case PLANT_UDMABUF:
+	case PLANT_UDMABUF_ALONE:
 		return access(udmabuf_file, F_OK) == 0;
 	case PLANT_DMA_HEAP:
 		return access(heap_file, F_OK) == 0;
@@ -151,8 +155,8 @@ static int plant(void *arg)
 
 	if (job->device == PLANT_RDMA)
 		return plant_rdma_region(job->bytes) ? 0 : 12;
-	if (job->device == PLANT_UDMABUF)
-		fd = udmabuf(job->bytes);
+	if (job->device == PLANT_UDMABUF || job->device == PLANT_UDMABUF_ALONE)
+		fd = udmabuf(job->bytes, job->device == PLANT_UDMABUF_ALONE);
 	else if (job->device == PLANT_DMA_HEAP)
 		fd = dma_heap(job->bytes);
 	else if (job->device == PLANT_VGEM)

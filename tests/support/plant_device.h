@@ -9,10 +9,11 @@
 #include "support/plant.h"
 
 enum plant_device {
-	PLANT_UDMABUF,	/* a memfd's pages as a dma-buf, the memfd open too, as QEMU has it */
-	PLANT_DMA_HEAP, /* a dma-buf of the system heap */
-	PLANT_VGEM,	/* a dma-buf of a GPU without hardware, mapped and written to */
-	PLANT_RDMA,	/* a memory region of an RDMA device over Ethernet */
+	PLANT_UDMABUF,	     /* a memfd's pages as a dma-buf, the memfd open too, as QEMU has it */
+	PLANT_UDMABUF_ALONE, /* the same, and the memfd is closed */
+	PLANT_DMA_HEAP,	     /* a dma-buf of the system heap */
+	PLANT_VGEM,	     /* a dma-buf of a GPU without hardware, mapped and written to */
+	PLANT_RDMA,	     /* a memory region of an RDMA device over Ethernet */
 	PLANT_DEVICES
 };
 

@@ -416,7 +416,7 @@ static void a_recorded_host(void **state)
 	assert_row(s, KMEM_NVIDIA, 10, "", KMEM_IN_RESIDUAL, 2 * MIB);
 	assert_true(!find_row(&s->owners, KMEM_DMA_BUF, 10, "system") !=
 		    !find_row(&s->owners, KMEM_DMA_BUF, 11, "system"));
-	assert_row(s, KMEM_DMA_BUF, 0, "udmabuf", KMEM_IN_SHMEM, 4096);
+	assert_row(s, KMEM_DMA_BUF, 0, "udmabuf", KMEM_IN_RESIDUAL, 4096); /* no memfd is left */
 	assert_row(s, KMEM_DMA_BUF, 0, "drm", KMEM_IN_SHMEM, 8192);
 	assert_true(!find_row(&s->owners, KMEM_DRM, 10, NULL) !=
 		    !find_row(&s->owners, KMEM_DRM, 11, NULL));
@@ -430,6 +430,38 @@ static void a_recorded_host(void **state)
 	assert_null(find_row(&s->owners, KMEM_VMALLOC, 0, "small"));
 	assert_int_equal(s->missing.n, 1); /* NVIDIA's own */
 	kmem_snapshot_free(s);
+	(void)folder_remove(dir);
+}
+
+/* Its pages are shared memory as long as a memfd is there that can be the one. */
+static void a_udmabuf_without_its_memfd(void **state)
+{
+	static const struct {
+		pid_t pid;
+		enum kmem_line line;
+	} expected[] = {{5, KMEM_IN_SHMEM}, {6, KMEM_IN_RESIDUAL}, {7, KMEM_IN_SHMEM}};
+	struct kmem_reading *reading = xcalloc(1, sizeof(*reading));
+	_cleanup_free_ char *dir = folder_new();
+	_cleanup_root_ struct root proc = ROOT_INIT;
+
+	(void)state;
+	folder_put(dir, "6/maps", "7f0000000000-7f0000400000 rw-s 0 00:01 9 /dmabuf:\n");
+	folder_put(dir, "7/maps",
+		   "7f0000000000-7f0000400000 rw-s 0 00:01 9 /memfd:pc.ram (deleted)\n");
+	assert_int_equal(root_open(&proc, dir, NULL), 0);
+	reading->proc = &proc;
+	for (size_t i = 0; i < ARRAY_SIZE(expected); i++)
+		kmem_add(reading, KMEM_DMA_BUF, KMEM_IN_SHMEM, KMEM_AT_MOST, expected[i].pid,
+			 "udmabuf", 4 * MIB, 1);
+	/* Whoever has it open: a buffer is passed on, its memfd need not be. */
+	kmem_add(reading, KMEM_MEMFD, KMEM_IN_SHMEM, KMEM_EXACT, 4, "pixels", 6 * MIB, 1);
+	kmem_place_udmabufs(reading);
+	for (size_t i = 0; i < ARRAY_SIZE(expected); i++) {
+		assert_int_equal(reading->owners.items[i].pid, expected[i].pid);
+		assert_int_equal(reading->owners.items[i].line, expected[i].line);
+	}
+	kmem_owners_done(&reading->owners);
+	free(reading);
 	(void)folder_remove(dir);
 }
 
@@ -654,6 +686,7 @@ int main(void)
 		cmocka_unit_test(vmalloc_by_function),
 		cmocka_unit_test(a_recorded_host),
 		cmocka_unit_test(buffers_where_a_driver_allocates),
+		cmocka_unit_test(a_udmabuf_without_its_memfd),
 		cmocka_unit_test(a_large_vmalloc_list_is_not_read),
 		cmocka_unit_test(sockets_have_holders),
 		cmocka_unit_test(packet_rings),

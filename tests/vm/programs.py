@@ -20,6 +20,7 @@ SKIPS = [
     ("test_kmem", "a_buffer_of_a_gpu_has_its_owner", lambda kernel: kernel.version != (6, 1)),
     ("test_kmem", "an_rdma_region_has_its_owner", lambda kernel: kernel.version != (6, 1)),
     ("test_kmem", "a_buffer_of_udmabuf_has_its_owner", lambda kernel: kernel.version < (6, 12)),
+    ("test_kmem", "a_buffer_outlives_its_memfd", lambda kernel: kernel.version < (6, 12)),
     ("test_kmem", "a_buffer_of_a_heap_has_its_owner", lambda kernel: kernel.version < (6, 12)),
     ("test_kmem", "a_buffer_that_is_mapped_alone_is_seen", lambda kernel: kernel.version < (6, 1)),
     ("test_kmem", "receive_buffers_have_their_device", lambda kernel: kernel.version < (7, 2)),
