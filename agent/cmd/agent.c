@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "base/num.h"
 #include "cmd/cmd.h"
 #include "cmd/daemon.h"
 #include "cmd/identity_args.h"
@@ -20,8 +21,13 @@ static const char help[] =
 	"      --proc DIR                 the host's /proc (default /proc)\n"
 	"      --cgroup-root DIR          the host's cgroup mount (default: "
 	"/host/sys/fs/cgroup,\n"
-	"                                 else /sys/fs/cgroup)\n" MONITOR_HELP IDENTITY_HELP
-		DAEMON_HELP "  -h, --help\n";
+	"                                 else /sys/fs/cgroup)\n"
+	"      --hang-timeout TIME        how long a run may take beyond its window and ten times "
+	"its\n"
+	"                                 CPU budget, 1s to 1h (default 2m): then its report says "
+	"what\n"
+	"                                 it waits for, and /healthz asks for a "
+	"restart\n" MONITOR_HELP IDENTITY_HELP DAEMON_HELP "  -h, --help\n";
 
 struct agent_args {
 	struct daemon_opts daemon;
@@ -29,19 +35,27 @@ struct agent_args {
 	struct identity_args identity;
 	struct monitor_args monitor;
 	const char *node_name;
+	uint64_t hang_ms;
 };
 
-enum { OPT_NODE = 256, OPT_PROC, OPT_CGROUP };
+enum { OPT_NODE = 256, OPT_PROC, OPT_CGROUP, OPT_HANG };
 
 static bool is_ready(void *arg)
 {
 	return counter_get(&((struct monitor *)arg)->counters.lists_read) > 0;
 }
 
+static bool is_alive(void *arg)
+{
+	return counter_get(&((struct monitor *)arg)->counters.hung_seconds) == 0;
+}
+
 static int serve(struct agent_args *args, struct err *err)
 {
 	struct monitor monitor = {0};
-	struct worker_opts opts = {.history_file = args->identity.history_file};
+	const struct monitor_probes probes = {is_ready, is_alive, &monitor};
+	struct worker_opts opts = {.history_file = args->identity.history_file,
+				   .hang_ms = args->hang_ms};
 	_cleanup_host_ struct host host = HOST_INIT;
 	struct daemon daemon = {.signal_fd = -1};
 	struct node *node = NULL;
@@ -54,8 +68,7 @@ static int serve(struct agent_args *args, struct err *err)
 	if (r == 0) {
 		opts.host = &host;
 		opts.identity = identity_args_opts(&args->identity);
-		r = monitor_open(&monitor, &args->monitor, &host, &opts.identity, is_ready,
-				 &monitor, err);
+		r = monitor_open(&monitor, &args->monitor, &host, &opts.identity, &probes, err);
 	}
 	if (r == 0) {
 		opts.captures = monitor.captures;
@@ -74,6 +87,15 @@ static int serve(struct agent_args *args, struct err *err)
 	return r;
 }
 
+static int parse_hang(struct agent_args *args, const char *value)
+{
+	if (num_duration_ms(value, &args->hang_ms) == 0 && args->hang_ms >= 1000 &&
+	    args->hang_ms <= 3600000)
+		return 0;
+	(void)fprintf(stderr, "memdiag: --hang-timeout: \"%s\": must be 1s to 1h\n", value);
+	return -1;
+}
+
 static int parse_option(struct agent_args *args, int c)
 {
 	switch (c) {
@@ -86,6 +108,8 @@ static int parse_option(struct agent_args *args, int c)
 	case OPT_CGROUP:
 		args->paths.cgroup = optarg;
 		return 0;
+	case OPT_HANG:
+		return parse_hang(args, optarg);
 	default:
 		return identity_args_parse(&args->identity, c, optarg) ||
 				       monitor_parse_option(&args->monitor, c, optarg) ||
@@ -104,6 +128,7 @@ int cmd_agent(int argc, char **argv)
 		{"node-name", required_argument, NULL, OPT_NODE},
 		{"proc", required_argument, NULL, OPT_PROC},
 		{"cgroup-root", required_argument, NULL, OPT_CGROUP},
+		{"hang-timeout", required_argument, NULL, OPT_HANG},
 		{"help", no_argument, NULL, 'h'},
 		{0},
 	};
@@ -112,6 +137,7 @@ int cmd_agent(int argc, char **argv)
 		.paths = cmd_default_paths(),
 		.monitor = {.address = MONITOR_DEFAULT_ADDRESS},
 		.node_name = getenv("NODE_NAME"),
+		.hang_ms = WORKER_HANG_MS,
 	};
 	struct err err = {0};
 	int c;

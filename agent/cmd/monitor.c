@@ -67,7 +67,7 @@ bool monitor_parse_option(struct monitor_args *args, int c, const char *value)
 }
 
 int monitor_open(struct monitor *monitor, const struct monitor_args *args, const struct host *host,
-		 const struct identity_opts *identity, bool (*ready)(void *arg), void *arg,
+		 const struct identity_opts *identity, const struct monitor_probes *probes,
 		 struct err *err)
 {
 	struct collector_opts collect = {
@@ -78,7 +78,10 @@ int monitor_open(struct monitor *monitor, const struct monitor_args *args, const
 		.captures_off = args->captures_off,
 		.compat_sysom = args->compat_sysom,
 	};
-	struct server_opts serve = {.address = args->address, .ready = ready, .arg = arg};
+	struct server_opts serve = {.address = args->address,
+				    .ready = probes->ready,
+				    .alive = probes->alive,
+				    .arg = probes->arg};
 	int r;
 
 	if (!*args->address)

@@ -24,9 +24,15 @@ struct monitor {
 
 #define MONITOR_DEFAULT_ADDRESS "127.0.0.1:9760"
 
-/* Attaches and serves, unless args say not to. ready(arg) is /readyz's answer. host and identity are borrowed. */
+/* What the endpoint says of the agent; called from its thread, each with arg. NULL: well. */
+struct monitor_probes {
+	bool (*ready)(void *arg), (*alive)(void *arg);
+	void *arg;
+};
+
+/* Attaches and serves, unless args say not to. host and identity are borrowed. */
 int monitor_open(struct monitor *monitor, const struct monitor_args *args, const struct host *host,
-		 const struct identity_opts *identity, bool (*ready)(void *arg), void *arg,
+		 const struct identity_opts *identity, const struct monitor_probes *probes,
 		 struct err *err);
 void monitor_close(struct monitor *monitor);
 

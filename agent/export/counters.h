@@ -9,7 +9,9 @@ struct agent_counters {
 	uint64_t runs_complete,
 		runs_failed;	   /* runs whose report was made; failed: no check worked */
 	uint64_t last_run_seconds; /* Unix time; 0: none yet */
-	uint64_t lists_read;	   /* lists of diagnoses: from the first on the agent is ready */
+	uint64_t
+		hung_seconds; /* since the job began that the worker does not come back from; 0: none */
+	uint64_t lists_read; /* lists of diagnoses: from the first on the agent is ready */
 	uint64_t api_requests, api_failures, api_throttled, watch_restarts;
 };
 

@@ -68,6 +68,10 @@ static void put_agent(const struct agent_counters *counters, struct exposition *
 	exposition_u64(e, &failed, 1, counter_get(&counters->runs_failed));
 	put_one(e, "memdiag_last_run_timestamp_seconds", EXPOSITION_GAUGE,
 		"When the last run ended; 0: none did.", counter_get(&counters->last_run_seconds));
+	put_one(e, "memdiag_agent_hung_seconds", EXPOSITION_GAUGE,
+		"How long the thread that runs diagnoses has been in one that does not come back; "
+		"0: it is well.",
+		counter_get(&counters->hung_seconds));
 	put_one(e, "memdiag_api_requests_total", EXPOSITION_COUNTER,
 		"Requests to the API server, watches not counted.",
 		counter_get(&counters->api_requests));

@@ -140,6 +140,10 @@ static enum MHD_Result handle(void *arg, struct MHD_Connection *connection, cons
 		return respond_text(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "only GET and HEAD\n");
 	if (strcmp(url, "/metrics") == 0)
 		return serve_metrics(exchange);
+	if (strcmp(url, "/healthz") == 0 && server->opts.alive &&
+	    !server->opts.alive(server->opts.arg))
+		return respond_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE,
+				    "the thread that runs diagnoses hangs, see the log\n");
 	if (strcmp(url, "/healthz") == 0)
 		return respond_text(connection, MHD_HTTP_OK, "ok\n");
 	if (strcmp(url, "/readyz") == 0 && server->opts.ready &&

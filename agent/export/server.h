@@ -16,8 +16,9 @@ struct server;
 struct server_opts {
 	const char *address;	     /* "127.0.0.1:9760", "[::1]:9760", ":9760" for every address */
 	struct collector *collector; /* borrowed */
-	/* Whether the agent does its work; called from the server's thread. NULL: always. */
+	/* What /readyz and /healthz say; called from the server's thread. NULL: always well. */
 	bool (*ready)(void *arg);
+	bool (*alive)(void *arg);
 	void *arg;
 };
 

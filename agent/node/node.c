@@ -20,7 +20,8 @@ struct node {
 	struct births *births;
 	struct kube_watch *watch;
 	struct agent_counters *counters; /* NULL: nobody asks */
-	struct loop_timer *counting;
+	struct loop_timer *counting, *hang_timer;
+	bool hangs; /* told already */
 	struct kube_events *events;
 	struct map tasks;    /* of diagnoses by name */
 	bool listing;	     /* what comes was there before we asked */
@@ -102,17 +103,11 @@ static void count_run(struct node *node, const cJSON *report)
 	counter_set(&node->counters->last_run_seconds, (uint64_t)time(NULL));
 }
 
-static void on_worker(void *arg, int fd)
+/* The report of the run at hand. */
+static void take_report(struct node *node, cJSON *report)
 {
-	struct node *node = arg;
-	cJSON *report = worker_take(node->worker);
-	struct task *task;
+	struct task *task = map_get(&node->tasks, node->running);
 
-	(void)fd;
-	if (!report)
-		return;
-	count_run(node, report);
-	task = map_get(&node->tasks, node->running);
 	/* The diagnosis may be gone or ask for another run by now: then nobody wants this report. */
 	if (task && task->step == TASK_RUNNING && strcmp(task->run_id, node->running_id) == 0) {
 		task_finished(task, report);
@@ -120,8 +115,54 @@ static void on_worker(void *arg, int fd)
 		log_info("%s run %s: no longer wanted", node->running, node->running_id);
 		cJSON_Delete(report);
 	}
+}
+
+static void on_worker(void *arg, int fd)
+{
+	struct node *node = arg;
+	cJSON *report = worker_take(node->worker);
+
+	(void)fd;
+	if (!report)
+		return;
+	/* One that has been given up is counted already. */
+	if (!node->hangs)
+		count_run(node, report);
+	take_report(node, report);
 	node->running[0] = '\0';
 	node_task_ready(node);
+}
+
+/* --- a worker that hangs ------------------------------------------------------------------------------------------ */
+
+enum { HANG_LOOK_MS = 5000 };
+
+static void count_hang(struct node *node, uint64_t seconds)
+{
+	if (node->counters)
+		counter_set(&node->counters->hung_seconds, seconds);
+}
+
+static void on_hang_timer(void *arg)
+{
+	struct node *node = arg;
+	struct worker_hang hang;
+	bool hangs = worker_hangs(node->worker, &hang);
+
+	if (hangs && !node->hangs)
+		log_error("the thread that runs diagnoses hangs: %s; until it comes back, or this "
+			  "agent is restarted, it runs no others",
+			  hang.what);
+	else if (!hangs && node->hangs)
+		log_info("the thread that runs diagnoses has come back");
+	node->hangs = hangs;
+	count_hang(node, hangs ? hang.seconds : 0);
+	/* The run is over; the thread is not: nothing else is handed to it. */
+	if (hang.report) {
+		count_run(node, hang.report);
+		take_report(node, hang.report);
+	}
+	loop_timer_arm(node->hang_timer, HANG_LOOK_MS);
 }
 
 /* --- the watch --------------------------------------------------------------------------------------------------- */
@@ -210,6 +251,8 @@ int node_new(struct loop *loop, struct kube_client *client, const struct worker_
 		return r;
 	}
 	node->watch = kube_watch_new(client, &opts);
+	node->hang_timer = loop_timer_new(loop, on_hang_timer, node);
+	loop_timer_arm(node->hang_timer, HANG_LOOK_MS);
 	node->counters = worker_opts->counters;
 	if (node->counters) {
 		node->counting = loop_timer_new(loop, on_counting, node);
@@ -224,6 +267,7 @@ void node_free(struct node *node)
 	if (!node)
 		return;
 	loop_timer_free(node->counting);
+	loop_timer_free(node->hang_timer);
 	kube_watch_free(node->watch);
 	births_free(node->births);
 	map_done(&node->tasks);

@@ -2,15 +2,21 @@
 #include "node/worker.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/thread_wait.h"
 #include "identity/history.h"
 #include "identity/pods.h"
 #include "run/run.h"
@@ -20,6 +26,7 @@ struct worker {
 	pthread_t thread;
 	int fd;
 	int stop_fd; /* readable once the worker is to end: a window does not last on */
+	struct run_stage stage;
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
 	/* Under lock. */
@@ -31,7 +38,22 @@ struct worker {
 	cJSON *result;
 	/* The thread's own: what was last said about names. */
 	char *runtime_problem, *kubelet_problem;
+	pid_t tid;
+	uint64_t began_ns, limit_ms; /* of what is being done; began 0: nothing */
 };
+
+/* Under lock. */
+static void begin(struct worker *worker, uint64_t limit_ms)
+{
+	worker->began_ns = clock_mono_ns();
+	worker->limit_ms = limit_ms;
+}
+
+static uint64_t run_limit_ms(const struct worker *worker, const struct spec *spec)
+{
+	/* A scan's CPU time takes ten times as long where others have the CPU, or a quota is small. */
+	return spec->window_ms + 10 * spec->cpu_budget_ms + worker->opts.hang_ms;
+}
 
 static void save_history(struct worker *worker)
 {
@@ -93,6 +115,7 @@ static cJSON *execute(struct worker *worker, const struct spec *spec)
 				      .identity = worker->opts.identity,
 				      .run_id = worker->run_id,
 				      .captures = worker->opts.captures,
+				      .stage = &worker->stage,
 				      .stop_fd = worker->stop_fd,
 				      .waiting = on_waiting,
 				      .arg = worker};
@@ -110,12 +133,14 @@ static void run_job(struct worker *worker, struct spec *spec)
 	const uint64_t one = 1;
 	cJSON *tree;
 
+	begin(worker, run_limit_ms(worker, spec));
 	(void)pthread_mutex_unlock(&worker->lock);
 	tree = execute(worker, spec);
 	spec_free(spec);
 	(void)pthread_mutex_lock(&worker->lock);
 	worker->result = tree;
 	worker->running = false;
+	worker->began_ns = 0;
 	/* An eventfd's counter cannot overflow by ones. */
 	if (write(worker->fd, &one, sizeof(one)) != (ssize_t)sizeof(one))
 		worker->stop = true;
@@ -126,6 +151,7 @@ static void *worker_main(void *arg)
 	struct worker *worker = arg;
 
 	(void)pthread_mutex_lock(&worker->lock);
+	worker->tid = (pid_t)syscall(SYS_gettid);
 	while (!worker->stop) {
 		struct spec *spec = take_ptr(worker->spec);
 
@@ -133,9 +159,11 @@ static void *worker_main(void *arg)
 			run_job(worker, spec);
 		} else if (worker->refresh) {
 			worker->refresh = false;
+			begin(worker, worker->opts.hang_ms);
 			(void)pthread_mutex_unlock(&worker->lock);
 			refresh(worker);
 			(void)pthread_mutex_lock(&worker->lock);
+			worker->began_ns = 0;
 		} else {
 			(void)pthread_cond_wait(&worker->wake, &worker->lock);
 		}
@@ -166,6 +194,7 @@ int worker_new(const struct worker_opts *opts, struct worker **ret, struct err *
 	int r;
 
 	worker->opts = *opts;
+	worker->stage = (struct run_stage)RUN_STAGE_INIT;
 	worker->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	worker->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (worker->fd < 0 || worker->stop_fd < 0) {
@@ -186,6 +215,20 @@ int worker_new(const struct worker_opts *opts, struct worker **ret, struct err *
 	return 0;
 }
 
+static void join(struct worker *worker)
+{
+	uint64_t until_ns = clock_mono_ns() + WORKER_END_MS * NSEC_PER_MSEC;
+	const struct timespec until = {.tv_sec = (time_t)(until_ns / NSEC_PER_SEC),
+				       .tv_nsec = (long)(until_ns % NSEC_PER_SEC)};
+	char what[THREAD_WAIT_MAX];
+
+	if (pthread_clockjoin_np(worker->thread, NULL, CLOCK_MONOTONIC, &until) == 0)
+		return;
+	log_error("ended without the thread that runs diagnoses, which does not: %s",
+		  thread_wait_describe(worker->tid, what));
+	_exit(EXIT_FAILURE);
+}
+
 void worker_free(struct worker *worker)
 {
 	if (!worker)
@@ -196,7 +239,7 @@ void worker_free(struct worker *worker)
 	(void)pthread_mutex_unlock(&worker->lock);
 	/* Without it we wait the window out: 10 minutes at most. */
 	(void)eventfd_write(worker->stop_fd, 1);
-	(void)pthread_join(worker->thread, NULL);
+	join(worker);
 	(void)pthread_cond_destroy(&worker->wake);
 	(void)pthread_mutex_destroy(&worker->lock);
 	close_fds(worker);
@@ -231,6 +274,27 @@ void worker_start(struct worker *worker, struct spec *spec, const char *run_id)
 	(void)snprintf(worker->run_id, sizeof(worker->run_id), "%s", run_id);
 	(void)pthread_cond_signal(&worker->wake);
 	(void)pthread_mutex_unlock(&worker->lock);
+}
+
+bool worker_hangs(struct worker *worker, struct worker_hang *ret)
+{
+	uint64_t began_ns, limit_ms, now_ns = clock_mono_ns();
+	char what[THREAD_WAIT_MAX];
+	pid_t tid;
+
+	(void)pthread_mutex_lock(&worker->lock);
+	began_ns = worker->began_ns;
+	limit_ms = worker->limit_ms;
+	tid = worker->tid;
+	(void)pthread_mutex_unlock(&worker->lock);
+	memset(ret, 0, sizeof(*ret));
+	if (began_ns == 0 || now_ns < began_ns + limit_ms * NSEC_PER_MSEC)
+		return false;
+	ret->seconds = (now_ns - began_ns) / NSEC_PER_SEC;
+	(void)snprintf(ret->what, sizeof(ret->what), "not back after %" PRIu64 " s: %s",
+		       ret->seconds, thread_wait_describe(tid, what));
+	ret->report = run_stage_give_up(&worker->stage, ret->what);
+	return true;
 }
 
 cJSON *worker_take(struct worker *worker)

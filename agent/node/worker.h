@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The one thread that runs diagnoses, so that a scan never holds up the network. One job at a time; each struct has one
- * owner, handed over under a lock and announced by an eventfd.
+ * owner, handed over under a lock and announced by an eventfd. A job that does not come back is told by worker_hangs(); the
+ * process has to be started anew then.
  */
 #ifndef MEMDIAG_NODE_WORKER_H
 #define MEMDIAG_NODE_WORKER_H
@@ -22,10 +23,24 @@ struct worker_opts {
 	const char *history_file;      /* saved after what changes it; NULL: not */
 	struct captures *captures; /* what monitoring has attached; NULL: runs attach their own */
 	struct agent_counters *counters; /* NULL: nobody asks */
+	uint64_t
+		hang_ms; /* how long a job may take beyond its window and ten times its CPU budget */
 };
 
+/* A worker that does not come back. */
+struct worker_hang {
+	uint64_t seconds; /* since the job began */
+	char what[512];	  /* what it waits for, for people */
+	cJSON *report; /* of the run, once for each; NULL: told already, or no run hangs. The caller's */
+};
+
+enum { WORKER_HANG_MS = 120000, WORKER_END_MS = 5000 };
+
 int worker_new(const struct worker_opts *opts, struct worker **ret, struct err *err);
-/* Ends the window of the job that is running, waits for it, then frees. */
+/*
+ * Ends the window of the job that is running, waits for it, then frees. A job that does not come back within WORKER_END_MS ends the
+ * process, with exit status 1: what its thread uses cannot be freed.
+ */
 void worker_free(struct worker *worker);
 
 /* Readable when a result waits. */
@@ -38,6 +53,11 @@ void worker_start(struct worker *worker, struct spec *spec, const char *run_id);
  * before they are gone. May be called at any time; several calls before it happens are one.
  */
 void worker_refresh(struct worker *worker);
+/*
+ * True when the job at hand, a run or names that are asked for, takes longer than it may: then ret says what it waits for. The kernel may
+ * never let it go: a process whose memory map is locked, a filesystem that is gone.
+ */
+bool worker_hangs(struct worker *worker, struct worker_hang *ret);
 /* The report of the last job, or NULL when none waits; the caller frees it with cJSON_Delete(). */
 cJSON *worker_take(struct worker *worker);
 

@@ -102,13 +102,33 @@ static void collect(struct runner *runner, const struct check_env *env)
 	runner->check = NULL;
 }
 
+/* Finds out what can be run, and starts what captures. Returns whether there is a window to wait for. */
+static bool prepare_all(struct runner *runners, size_t n, const struct check_env *env,
+			struct run_stage *stage)
+{
+	bool captures = false;
+
+	for (size_t i = 0; i < n; i++) {
+		run_stage_at(stage, i);
+		prepare(&runners[i], env);
+		if (!runners[i].check)
+			run_stage_done(stage, i);
+		captures |= runners[i].check && runners[i].check->captures;
+	}
+	run_stage_at(stage, n);
+	return captures;
+}
+
 /* Collects the checks that capture, or those that scan. */
 static void collect_all(struct runner *runners, size_t n, bool captures,
-			const struct check_env *env)
+			const struct check_env *env, struct run_stage *stage)
 {
 	for (size_t i = 0; i < n; i++) {
-		if (runners[i].check && runners[i].check->captures == captures)
-			collect(&runners[i], env);
+		if (!runners[i].check || runners[i].check->captures != captures)
+			continue;
+		run_stage_at(stage, i);
+		collect(&runners[i], env);
+		run_stage_done(stage, i);
 	}
 }
 
@@ -147,7 +167,6 @@ struct report *run_execute(const struct spec *spec, const struct run_opts *opts)
 				.host = opts->host,
 				.sources = &sources,
 				.captures = own ? own : opts->captures};
-	bool captures = false;
 
 	(void)snprintf(report->diagnosis, sizeof(report->diagnosis), "%s", spec->name);
 	(void)snprintf(report->node_name, sizeof(report->node_name), "%s", opts->host->node_name);
@@ -158,16 +177,14 @@ struct report *run_execute(const struct spec *spec, const struct run_opts *opts)
 	report->start = time(NULL);
 	sources_init(&sources, &sources_opts);
 	report->n_results = select_checks(spec, report, runners);
-	for (size_t i = 0; i < report->n_results; i++) {
-		prepare(&runners[i], &env);
-		captures |= runners[i].check && runners[i].check->captures;
-	}
-	if (captures)
+	run_stage_begin(opts->stage, report);
+	if (prepare_all(runners, report->n_results, &env, opts->stage))
 		env.window_ns = wait_window(spec, opts);
-	collect_all(runners, report->n_results, true, &env);
+	collect_all(runners, report->n_results, true, &env, opts->stage);
 	captures_free(own);
 	env.captures = opts->captures;
-	collect_all(runners, report->n_results, false, &env);
+	collect_all(runners, report->n_results, false, &env, opts->stage);
+	run_stage_end(opts->stage);
 	if (sources.pods && sources.pods->runtime)
 		(void)snprintf(report->runtime, sizeof(report->runtime), "%s",
 			       sources.pods->runtime);

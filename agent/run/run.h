@@ -9,6 +9,7 @@
 #include "instruments/captures.h"
 #include "instruments/host.h"
 #include "report/report.h"
+#include "run/stage.h"
 #include "spec/spec.h"
 
 struct run_opts {
@@ -17,6 +18,7 @@ struct run_opts {
 	const char *run_id; /* NULL or "": without a cluster */
 	/* What is attached already, borrowed; NULL: the run attaches what it needs and detaches it. */
 	struct captures *captures;
+	struct run_stage *stage; /* told how far the run is; NULL is fine */
 	int stop_fd; /* readable: end the window now, what it saw is reported; -1: none */
 	/* Called now and then; NULL is fine. */
 	void (*progress)(void *arg, const char *what, unsigned int permille);

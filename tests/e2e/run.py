@@ -23,7 +23,7 @@ sys.path[:0] = [str(HERE), str(ROOT / "hack"), str(ROOT / "tests/support")]
 from kube_harness import ControlPlane, Daemon, HarnessError, clean_environment, exit_on_signals  # noqa: E402
 from suite import parser, print_names, run_all, selected  # noqa: E402
 
-MODULES = ["test_cron", "test_api", "test_operator", "test_faults", "test_pressure", "test_clock", "test_diagnosis", "test_containers", "test_container_files", "test_leaks", "test_gitops", "test_monitoring", "test_latency", "test_privilege"]
+MODULES = ["test_cron", "test_api", "test_operator", "test_faults", "test_pressure", "test_clock", "test_diagnosis", "test_containers", "test_container_files", "test_leaks", "test_gitops", "test_monitoring", "test_latency", "test_privilege", "test_hang"]
 NAMESPACE = "memdiag-system"
 
 

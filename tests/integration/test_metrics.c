@@ -37,11 +37,14 @@ static int teardown(void **state)
 	return 0;
 }
 
-static bool never_ready(void *arg)
+static bool never(void *arg)
 {
 	(void)arg;
 	return false;
 }
+
+static const struct monitor_probes neither = {.ready = never, .alive = never};
+static struct monitor_probes probes = {.ready = never};
 
 /* Sends request to the port and returns all that is answered; the caller frees it. */
 static char *ask(unsigned int port, const char *request)
@@ -70,7 +73,7 @@ static void start_with(struct monitor *monitor, const struct monitor_args *args)
 	struct err err = {0};
 
 	memset(monitor, 0, sizeof(*monitor));
-	if (monitor_open(monitor, args, &host, &identity, never_ready, NULL, &err) < 0)
+	if (monitor_open(monitor, args, &host, &identity, &probes, &err) < 0)
 		fail_msg("%s", err.msg);
 }
 
@@ -269,7 +272,7 @@ static void other_requests_are_answered(void **state)
 		const char *request, *status;
 	} cases[] = {
 		{GET("/healthz"), "HTTP/1.1 200"},
-		{GET("/readyz"), "HTTP/1.1 503"}, /* never_ready */
+		{GET("/readyz"), "HTTP/1.1 503"}, /* never */
 		{GET("/"), "HTTP/1.1 404"},
 		{"DELETE /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
 		 "HTTP/1.1 405"},
@@ -295,6 +298,21 @@ static void other_requests_are_answered(void **state)
 			assert_string_equal(text + strlen(text) - 6, "# EOF\n");
 	}
 	monitor_close(&monitor);
+}
+
+static void a_hung_agent_asks_for_a_restart(void **state)
+{
+	_cleanup_free_ char *text = NULL;
+	struct monitor monitor;
+
+	(void)state;
+	probes = neither;
+	start(&monitor, ":0", 0);
+	text = ask(server_port(monitor.server), GET("/healthz"));
+	assert_non_null(strstr(text, "HTTP/1.1 503"));
+	assert_non_null(strstr(text, "hangs"));
+	monitor_close(&monitor);
+	probes.alive = NULL;
 }
 
 static void *scrape(void *arg)
@@ -355,7 +373,8 @@ static void bad_addresses_are_refused(void **state)
 		struct monitor monitor = {0};
 		struct err err = {0};
 
-		assert_int_equal(monitor_open(&monitor, &args, &host, &identity, NULL, NULL, &err),
+		assert_int_equal(monitor_open(&monitor, &args, &host, &identity,
+					      &(struct monitor_probes){0}, &err),
 				 -EINVAL);
 		assert_non_null(strstr(err.msg, "--metrics-address: "));
 	}
@@ -368,6 +387,7 @@ int main(void)
 		cmocka_unit_test(sysoms_names_are_true),
 		cmocka_unit_test(captures_can_be_left_out),
 		cmocka_unit_test(other_requests_are_answered),
+		cmocka_unit_test(a_hung_agent_asks_for_a_restart),
 		cmocka_unit_test(many_scrapers_share_a_reading),
 		cmocka_unit_test(a_ceiling_cuts_and_tells),
 		cmocka_unit_test(bad_addresses_are_refused),

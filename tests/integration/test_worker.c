@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The agent's worker on the running kernel: what it does while a run waits for the end of its window. Needs root. */
+#include <dirent.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -25,7 +28,7 @@ static struct spec *long_run(void)
 {
 	struct spec *spec = spec_new();
 
-	spec->explicit_checks = true;
+	memset(spec->checks, 0, sizeof(spec->checks));
 	spec->checks[CHECK_RUN_QUEUE_LATENCY] = true;
 	spec->window_ms = WINDOW_MS;
 	return spec;
@@ -82,10 +85,101 @@ static void names_are_learnt_within_a_window(void **state)
 	grpc_server_free(server);
 }
 
+/* A /proc as the kernel's, but that nobody gets to the end of opening slabinfo. */
+static char *plant_hanging_proc(void)
+{
+	char *dir = xasprintf("%s/proc", plant_dir());
+	_cleanup_free_ char *fifo = xasprintf("%s/slabinfo", dir);
+	DIR *real = opendir("/proc");
+	const struct dirent *entry;
+
+	assert_non_null(real);
+	assert_int_equal(mkdir(dir, 0700), 0);
+	while ((entry = readdir(real))) {
+		_cleanup_free_ char *from = xasprintf("/proc/%s", entry->d_name),
+				    *to = xasprintf("%s/%s", dir, entry->d_name);
+
+		if (entry->d_name[0] != '.' && strcmp(entry->d_name, "slabinfo") != 0)
+			assert_int_equal(symlink(from, to), 0);
+	}
+	(void)closedir(real);
+	assert_int_equal(mkfifo(fifo, 0600), 0);
+	return dir;
+}
+
+static struct spec *scans(void)
+{
+	struct spec *spec = spec_new();
+
+	memset(spec->checks, 0, sizeof(spec->checks));
+	spec->checks[CHECK_SLAB_CACHE] = true;
+	spec->checks[CHECK_CGROUP_LEAK] = true;
+	spec->window_ms = 100;
+	spec->cpu_budget_ms = 10;
+	return spec;
+}
+
+/* The run is given up with its reason; the worker comes back once the kernel lets it, and what it brings is still there. */
+static void a_run_that_hangs_is_told(void **state)
+{
+	_cleanup_free_ char *proc = plant_hanging_proc();
+	_cleanup_free_ char *fifo = xasprintf("%s/slabinfo", proc),
+			    *want = xasprintf("it opens %s", fifo);
+	const struct host_paths paths = {proc, "/sys/fs/cgroup"};
+	_cleanup_host_ struct host host = HOST_INIT;
+	const struct worker_opts opts = {
+		.host = &host, .identity = {.cri_socket = ""}, .hang_ms = 1000};
+	struct worker_hang hang = {0};
+	struct pollfd result = {.events = POLLIN};
+	struct worker *worker;
+	struct err err = {0};
+	const cJSON *check;
+	cJSON *late;
+	int fd;
+
+	(void)state;
+	assert_int_equal(host_open(&host, &paths, "n", NULL), 0);
+	assert_int_equal(worker_new(&opts, &worker, &err), 0);
+	assert_false(worker_hangs(worker, &hang));
+	worker_start(worker, scans(), "s-1");
+	result.fd = worker_fd(worker);
+	while (!worker_hangs(worker, &hang))
+		assert_int_equal(poll(&result, 1, 50), 0);
+	assert_non_null(strstr(hang.what, want));
+	assert_non_null(hang.report);
+	check = cJSON_GetArrayItem(tree_get(hang.report, "checks"), 0);
+	assert_string_equal(tree_str_or_empty(check, "type"), "SlabCache");
+	assert_string_equal(tree_str_or_empty(check, "reason"), "Hangs");
+	assert_string_equal(tree_str_or_empty(check, "message"), hang.what);
+	cJSON_Delete(hang.report);
+	/* Once for each run. */
+	assert_true(worker_hangs(worker, &hang));
+	assert_null(hang.report);
+	/* It is read before and after the window. */
+	while (poll(&result, 1, 50) == 0) {
+		fd = open(fifo, O_WRONLY | O_CLOEXEC | O_NONBLOCK);
+		if (fd >= 0)
+			(void)close(fd);
+	}
+	assert_false(worker_hangs(worker, &hang));
+	late = worker_take(worker);
+	assert_non_null(late);
+	cJSON_Delete(late);
+	worker_free(worker);
+}
+
+static int clean(void **state)
+{
+	(void)state;
+	plant_clean();
+	return 0;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_teardown(names_are_learnt_within_a_window, plant_teardown),
+		cmocka_unit_test_teardown(names_are_learnt_within_a_window, clean),
+		cmocka_unit_test_teardown(a_run_that_hangs_is_told, clean),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
