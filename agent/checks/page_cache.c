@@ -41,6 +41,24 @@ static void add_hints(const struct cache_case *c, struct finding *finding)
 	hint_facts_done(&facts);
 }
 
+/* As the container knows it: its owner reads this as an event of the pod, and can't see the node. Evidence and hints have the host's. */
+static char *top_name(const struct cache_case *c)
+{
+	const struct pages_snapshot *pages = c->facts->pages;
+	const struct cache_place *place = NULL;
+
+	if (!c->top)
+		return xstrdup("");
+	/* The place is that of who pays most for the file, which may be another container. */
+	if (c->facts->places && c->top->n_charges > 0 &&
+	    &pages->memcgs[c->top->charges[0].memcg] == c->memcg)
+		place = &c->facts->places[c->top - pages->files];
+	if (!place || !place->container_path)
+		return cache_file_name(c->facts, c->top);
+	return place->volume ? xasprintf("%s of volume %s", place->container_path, place->volume)
+			     : xstrdup(place->container_path);
+}
+
 static void judge_memcg(const struct cache_facts *facts, size_t i, struct findings *findings)
 {
 	struct cache_case c;
@@ -59,7 +77,7 @@ static void judge_memcg(const struct cache_facts *facts, size_t i, struct findin
 	finding->reclaimable_bytes = c.bytes > c.memcg->dirty_bytes ? c.bytes - c.memcg->dirty_bytes
 								    : 0;
 	share = cache_case_share(&c);
-	name = c.top ? cache_file_name(facts, c.top) : xstrdup("");
+	name = top_name(&c);
 	if (*name)
 		finding->message = xasprintf("%s of page cache, %s; largest file %s (%s)",
 					     num_format_bytes(c.bytes, size), share, name,

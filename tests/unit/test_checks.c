@@ -191,6 +191,33 @@ static void page_cache_findings(void **state)
 	check_result_done(&result);
 }
 
+static void expect_largest(struct fixture *f, const char *name)
+{
+	struct check_result result = {.type = CHECK_PAGE_CACHE};
+	_cleanup_free_ char *expected = xasprintf("; largest file %s (228Mi)", name);
+
+	page_cache_judge(&f->facts, &result);
+	assert_int_equal(result.findings.n, 1);
+	assert_non_null(strstr(result.findings.items[0].message, expected));
+	check_result_done(&result);
+}
+
+static void file_has_the_containers_name(void **state)
+{
+	struct fixture *f = *state;
+	struct cache_place places[4] = {0};
+
+	f->facts.places = places;
+	expect_largest(f, "/var/log/a\\x0ab.log");
+	places[1].container_path = (char *)"/logs/b.log";
+	expect_largest(f, "/logs/b.log");
+	places[1].volume = (char *)"logs";
+	expect_largest(f, "/logs/b.log of volume logs");
+	/* Another container pays most for it, and its path is that one's. */
+	f->charges[1].memcg = 2;
+	expect_largest(f, "/var/log/a\\x0ab.log");
+}
+
 static void cgroup_v1_gets_v1_hints(void **state)
 {
 	struct fixture *f = *state;
@@ -400,6 +427,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		with_fixture(page_cache_findings),
+		with_fixture(file_has_the_containers_name),
 		with_fixture(cgroup_v1_gets_v1_hints),
 		with_fixture(dying_cgroups_keep_apart),
 		with_fixture(shared_memory_findings),
