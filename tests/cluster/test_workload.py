@@ -112,7 +112,7 @@ def test_pod_is_told_what_is_critical(bench):
     events = eventually("the event", 20, lambda: [
         event for event in bench.get("events", "-n", "shop")["items"]
         if event["reason"] == "PageCacheHigh" and event["involvedObject"]["uid"] == web["metadata"]["uid"]])
-    assert events[0]["type"] == "Warning", events
+    assert events[0]["type"] == "Warning" and "/data/log/access.log of volume logs" in events[0]["message"], events
 
 
 def test_target_is_a_static_pod(bench):
@@ -163,6 +163,27 @@ def test_agent_goes_in_the_midst_of_a_run(bench):
     bench.install() # waits until the new one is ready
 
 
+def test_runtime_is_restarted(bench):
+    """Its socket is another then, in the same folder."""
+    bench.cluster.runtime.stop()
+    bench.cluster.runtime.start()
+    listing = json.loads(bench.in_agent("memdiag", "pods", "-o", "json"))
+    assert "runtimeProblem" not in listing, listing["runtimeProblem"]
+    assert web["metadata"]["name"] in {row.get("pod") for row in listing["pods"]}, listing["pods"]
+
+
+def test_leader_is_deleted(bench):
+    """It hands over: the other need not wait until the lease has run out."""
+    def holder():
+        lease, = bench.get("leases", "-n", NAMESPACE)["items"]
+        return lease["spec"].get("holderIdentity") or ""
+
+    leader = holder()
+    bench.kubectl(["delete", "pod", "-n", NAMESPACE, leader.split("_")[0]], check=True)
+    eventually("the other one leads", 10, lambda: holder() not in ("", leader))
+    bench.diagnose("new-leader", {"checks": [{"type": "MemoryBreakdown"}]})
+
+
 def test_cron_job_is_named_after_its_pods_are_gone(bench):
     """Within a minute there is a first one; its pages keep its cgroup."""
     global held
@@ -185,4 +206,4 @@ def test_cron_job_is_named_after_its_pods_are_gone(bench):
 
 TESTS = [test_every_check_completes, test_report_names_pods_and_volumes, test_pod_is_told_what_is_critical,
          test_target_is_a_static_pod, test_metrics_have_the_pod, test_agent_goes_in_the_midst_of_a_run,
-         test_cron_job_is_named_after_its_pods_are_gone]
+         test_runtime_is_restarted, test_leader_is_deleted, test_cron_job_is_named_after_its_pods_are_gone]
