@@ -194,8 +194,8 @@ static bool maps_memfd(struct kmem_reading *reading, pid_t pid)
 
 /*
  * A udmabuf's pages are its memfd's, and with that shared memory, while that is open or mapped. When it goes, they leave the count
- * of shared memory and stay with the buffer (seen in 6.12 and 7.2). Nothing tells which memfd it was: there are as many bytes of buffers with
- * theirs as memfds have that are open, and those of a process that has one mapped.
+ * of shared memory and stay with the buffer (seen in 6.12 and 7.2). Nothing tells which memfd it was: there are as many bytes of
+ * buffers with theirs as memfds have that are open, and those of a process that has one mapped.
  */
 void kmem_place_udmabufs(struct kmem_reading *reading)
 {
