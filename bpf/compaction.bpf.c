@@ -4,7 +4,7 @@
  *
  * The kernel marks the beginning of a direct compaction, but not its end; it may work on one zone after the other. So a wait is
  * recorded when its first zone is done, and recorded anew when a further one is: until the task's next mark it is one event. Their
- * number is vmstat's compact_stall, which counts those that were only deferred, too.
+ * number is vmstat's compact_stall, which counts those that were only deferred, too (7.2 leaves them out).
  */
 #include "compat/page.h"
 #include "compat/task.h"

@@ -27,6 +27,7 @@
 #include "base/cleanup.h"
 #include "base/mem.h"
 #include "instruments/alloc_trace.h"
+#include "support/page_size.h"
 #include "support/plant.h"
 
 #define MIB	(1u << 20)
@@ -83,8 +84,8 @@ static int perf_buffers(void *arg)
 		};
 		int fd = (int)syscall(SYS_perf_event_open, &attr, 0, -1, -1, 0);
 
-		if (fd < 0 || mmap(NULL, bytes + 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) ==
-				      MAP_FAILED)
+		if (fd < 0 || mmap(NULL, bytes + page_bytes(), PROT_READ | PROT_WRITE, MAP_SHARED,
+				   fd, 0) == MAP_FAILED)
 			return 4;
 	}
 	return 0;
@@ -115,7 +116,8 @@ static int pipe_arrays(void *arg)
 	for (size_t done = 0; done < PLANTED; done += (size_t)buffers * 64) {
 		int fds[2];
 
-		if (pipe2(fds, O_CLOEXEC) < 0 || fcntl(fds[1], F_SETPIPE_SZ, buffers * 4096) < 0 ||
+		if (pipe2(fds, O_CLOEXEC) < 0 ||
+		    fcntl(fds[1], F_SETPIPE_SZ, buffers * (int)page_bytes()) < 0 ||
 		    close(fds[0]) < 0)
 			return 5;
 	}
@@ -172,7 +174,7 @@ static void assert_found(const char *what, uint64_t bytes)
 
 static void packet_rings(void **state)
 {
-	static const unsigned int blocks[] = {4096, 16384, MIB};
+	const unsigned int page = (unsigned int)page_bytes(), blocks[] = {page, 4 * page, MIB};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(blocks); i++) {
@@ -243,7 +245,7 @@ static int ring_and_gone(void *arg)
 
 static void what_was_freed_is_gone(void **state)
 {
-	static const unsigned int blocks[] = {4096, MIB};
+	const unsigned int blocks[] = {(unsigned int)page_bytes(), MIB};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(blocks); i++) {
@@ -282,7 +284,7 @@ static void what_it_costs(void **state)
 {
 	_cleanup_close_ int stats = bpf_enable_stats(BPF_STATS_RUN_TIME);
 	const struct alloc_trace_opts opts = {0};
-	unsigned int block = 4096;
+	unsigned int block = (unsigned int)page_bytes();
 	struct alloc_trace *t = NULL;
 	uint64_t runs, ns;
 
@@ -296,7 +298,7 @@ static void what_it_costs(void **state)
 	}
 	assert_true(our_programs(&runs, &ns) >= 2);
 	alloc_trace_cancel(t);
-	assert_true(runs > 4 * 2 * PLANTED / 4096);
+	assert_true(runs > 4 * 2 * PLANTED / block);
 	print_message("%llu events, %.0f ns each\n", (unsigned long long)runs,
 		      (double)ns / (double)runs);
 }

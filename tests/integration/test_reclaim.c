@@ -30,9 +30,12 @@
 #include "instruments/ksyms.h"
 #include "instruments/reclaim.h"
 #include "support/balloon.h"
+#include "support/page_size.h"
 #include "support/plant.h"
 
-#define MIB  ((uint64_t)1 << 20)
+#define MIB ((uint64_t)1 << 20)
+/* Waits for a stream through a limit of 64 MiB: each is for 32 pages. */
+#define MANY (100 * 4096 / page_bytes())
 #define U(x) ((uint64_t)(x)) /* BPF's numbers are another type of the same size */
 
 static struct host host = HOST_INIT;
@@ -287,7 +290,7 @@ static void limit_is_named_and_timed(struct reclaim *reclaim)
 	print_message("limit: %" PRIu64 " waits, %" PRIu64 " us, longest %" PRIu64
 		      " us; stalled %" PRIu64 " us\n",
 		      U(hist.count), U(hist.sum_ns / 1000), U(hist.max_ns / 1000), us);
-	assert_true(hist.count > 100);
+	assert_true(hist.count > MANY);
 	/* Of all that it waited for, nothing else. */
 	assert_int_equal(hist.count, all.count);
 	assert_int_equal(s->latency->lost, 0);
@@ -346,7 +349,7 @@ static void an_ancestors_limit_is_named(void **state)
 	s = snapshot(reclaim);
 	hist = pick(s, id_of(inner), id_of(outer), RECLAIM_LIMIT);
 	print_message("nested: %" PRIu64 " waits at the outer limit\n", U(hist.count));
-	assert_true(hist.count > 100);
+	assert_true(hist.count > MANY);
 	assert_int_equal(pick(s, id_of(inner), UINT64_MAX, RECLAIM_CAUSES).count, hist.count);
 	reclaim_snapshot_free(s);
 	close_it();
@@ -383,7 +386,7 @@ static void high_is_told_from_limit(void **state)
 		_cleanup_free_ char *events = xasprintf("%s/memory.events", dir);
 
 		assert_true(s->by_stack);
-		assert_true(high.count > 100);
+		assert_true(high.count > MANY);
 		assert_int_equal(high.count, sum_of(events, "high"));
 	} else {
 		assert_int_equal(pick(s, UINT64_MAX, UINT64_MAX, RECLAIM_HIGH).count, 0);
@@ -398,10 +401,11 @@ static void high_is_told_from_limit(void **state)
 enum { FAULTS = 3000, FAULTING = 2 };
 
 /*
- * Of a limit of 8 MiB: what is left is less than a huge page, and enough for small ones, page tables and what CPUs keep in reserve;
- * with 1 MiB left Linux 5.10 killed the process that holds it.
+ * Of a limit of 2048 pages: what is left is less than a huge page, and enough for small ones, page tables and what CPUs keep in
+ * reserve; with 256 pages left Linux 5.10 killed the process that holds it.
  */
-#define LOCKED (6 * MIB + MIB / 4)
+#define LIMITED (2048 * page_bytes())
+#define LOCKED	(1600 * page_bytes())
 
 static int lock_most(void *arg)
 {
@@ -419,16 +423,17 @@ static int lock_most(void *arg)
  */
 static int fault_in_vain(void)
 {
-	char *p = mmap(NULL, 4 * MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	const size_t huge = huge_page_bytes();
+	char *p = mmap(NULL, 2 * huge, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (p == MAP_FAILED)
 		return 10;
-	p = (char *)(((uintptr_t)p + 2 * MIB - 1) & ~(2 * MIB - 1));
+	p = (char *)(((uintptr_t)p + huge - 1) & ~(huge - 1));
 	for (int i = 0; i < FAULTS; i++) {
 		/* Anew, so that no page table is there that wants small pages. */
-		if (mmap(p, 2 * MIB, PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != p ||
-		    madvise(p, 2 * MIB, MADV_HUGEPAGE) < 0)
+		if (mmap(p, huge, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
+			 -1, 0) != p ||
+		    madvise(p, huge, MADV_HUGEPAGE) < 0)
 			return 12;
 		*(volatile char *)p = 1;
 	}
@@ -467,7 +472,7 @@ static void no_event_is_lost(void **state)
 	struct hist hist;
 
 	(void)state;
-	set_limit(dir, 8 * MIB);
+	set_limit(dir, LIMITED);
 	locker = plant_process(dir, lock_most, NULL);
 	fallbacks = sum_of("/proc/vmstat", "thp_fault_fallback_charge");
 	ns = fault_together(dir);

@@ -15,6 +15,7 @@
 
 #include "base/cleanup.h"
 #include "base/mem.h"
+#include "support/page_size.h"
 
 int plant_write(const char *dir, const char *name, const char *text)
 {
@@ -35,7 +36,7 @@ const char *plant_cgroup_parent(const char *name)
 /* In the child: writes one page of the file in each of n cgroups and removes them. */
 static void make_zombies(const char *parent, int fd, size_t n)
 {
-	static char page[4096];
+	static char page[65536]; /* the largest there is */
 	char dir[512], last[512] = "";
 
 	for (size_t i = 0; i < n; i++) {
@@ -44,7 +45,7 @@ static void make_zombies(const char *parent, int fd, size_t n)
 			_exit(1);
 		if (last[0] && rmdir(last) < 0)
 			_exit(2);
-		if (pwrite(fd, page, sizeof(page), (off_t)(i * sizeof(page))) < 0)
+		if (pwrite(fd, page, page_bytes(), (off_t)(i * page_bytes())) < 0)
 			_exit(3);
 		memcpy(last, dir, sizeof(last));
 	}
@@ -69,7 +70,7 @@ struct plant_file plant_zombies(const char *parent, size_t n)
 	plant_cgroup_remove(last);
 	assert_int_equal(fsync(f.fd), 0);
 	assert_int_equal(clock_gettime(CLOCK_MONOTONIC, &b), 0);
-	f.bytes = n * 4096;
+	f.bytes = n * page_bytes();
 	print_message("  %zu planted in %.1f s\n", n,
 		      (double)(b.tv_sec - a.tv_sec) + (double)(b.tv_nsec - a.tv_nsec) / 1e9);
 	return f;
