@@ -1,6 +1,7 @@
 # memdiag's image: one binary and the libraries it is linked with.
 #
 #   docker build -t memdiag:dev --build-arg VERSION="$(git describe --tags --always --dirty)" .
+#   docker buildx build --platform linux/amd64,linux/arm64 --push -t REGISTRY/memdiag:TAG ...   one name for both architectures
 #   docker run --rm --user 0 --privileged --pid=host -v /sys/fs/cgroup:/host/sys/fs/cgroup:ro -v /run:/host/run:ro \
 #     memdiag:dev run                                                      diagnose this host
 #

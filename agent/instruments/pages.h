@@ -162,10 +162,10 @@ struct pages_opts {
  * Whether this kernel and these privileges allow the scan; loads nothing. 0, or -EOPNOTSUPP/-EPERM with the reason and what
  * is missing (BTF, a vmemmap, CAP_BPF, CAP_PERFMON, …).
  *
- * CAP_BPF and CAP_PERFMON are enough on x86_64 with memory cgroups: page frames come from /proc/zoneinfo, and where struct
- * page begins is told from the free lists. Elsewhere, such as on arm64, CAP_SYS_ADMIN is needed for the frame numbers in
- * /proc/self/pagemap; the scan then fails with -EIO and says so. Where CAP_SYS_ADMIN is there, pagemap and /proc/iomem are
- * used. Before 5.11 the memory of BPF maps counts against RLIMIT_MEMLOCK, which takes CAP_SYS_RESOURCE to raise.
+ * CAP_BPF and CAP_PERFMON are enough with memory cgroups: page frames come from /proc/zoneinfo, and where struct page begins
+ * is told from the free lists; not on an arm64 before Linux 5.11, nor where its lowest zone lacks a whole section of memory. There
+ * CAP_SYS_ADMIN is needed for the frame numbers in /proc/self/pagemap: without it the scan fails with -EIO and says so. Where
+ * CAP_SYS_ADMIN is there, pagemap and /proc/iomem are used. Before 5.11 the memory of BPF maps counts against RLIMIT_MEMLOCK, which takes CAP_SYS_RESOURCE to raise.
  */
 int pages_probe(const struct root *proc, struct err *err);
 
