@@ -12,6 +12,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "base/num.h"
+
 enum { FUNCTION_MAX = 64, PATH_MAX_SHOWN = 128 };
 
 /* A short file of /proc/self/task/TID, whatever the host's /proc is. */
@@ -47,6 +49,7 @@ static bool file_of_fd(uint64_t fd, char out[PATH_MAX_SHOWN])
 /* The thread may go on meanwhile and free it: the kernel reads, which fails where nothing is. Bytes beyond the text may not be there. */
 static bool text_at(uint64_t address, char out[PATH_MAX_SHOWN])
 {
+	memset(out, 0, PATH_MAX_SHOWN);
 	for (size_t i = 0; i < PATH_MAX_SHOWN - 1; i++) {
 		struct iovec to = {.iov_base = out + i, .iov_len = 1};
 		struct iovec from = {.iov_base = (void *)(uintptr_t)(address + i), .iov_len = 1};
@@ -56,7 +59,6 @@ static bool text_at(uint64_t address, char out[PATH_MAX_SHOWN])
 		if (out[i] == '\0')
 			return i > 0;
 	}
-	out[PATH_MAX_SHOWN - 1] = '\0';
 	return true;
 }
 
@@ -73,15 +75,30 @@ static bool file_of_open(uint64_t dir, uint64_t address, char out[2 * PATH_MAX_S
 	return true;
 }
 
-static void describe_call(const char *syscall, char *out, size_t size)
+/* "NUMBER 0xARG 0xARG ...", or "running", or "-1 ..." for a page fault. */
+static bool parse_call(char *syscall, uint64_t *ret_number, uint64_t ret_arg[2])
 {
-	uint64_t arg[2];
+	const char *word = strsep(&syscall, " ");
+
+	if (num_u64(word, 0, UINT32_MAX, ret_number) < 0)
+		return false;
+	for (int i = 0; i < 2; i++) {
+		word = strsep(&syscall, " ");
+		if (!word || strncmp(word, "0x", 2) != 0 ||
+		    num_hex(word + 2, strlen(word + 2), &ret_arg[i]) < 0)
+			return false;
+	}
+	return true;
+}
+
+static void describe_call(char *syscall, char *out, size_t size)
+{
+	uint64_t number, arg[2];
 	char file[2 * PATH_MAX_SHOWN];
-	long number;
 
 	if (syscall[0] == '\0')
 		(void)snprintf(out, size, "what it waits for cannot be seen");
-	else if (sscanf(syscall, "%ld 0x%" SCNx64 " 0x%" SCNx64, &number, &arg[0], &arg[1]) != 3)
+	else if (!parse_call(syscall, &number, arg))
 		(void)snprintf(out, size, "it computes");
 	else if ((number == SYS_read || number == SYS_pread64) && file_of_fd(arg[0], file))
 		(void)snprintf(out, size, "it reads %s", file);
@@ -92,7 +109,7 @@ static void describe_call(const char *syscall, char *out, size_t size)
 	else if (number == SYS_openat && file_of_open(arg[0], arg[1], file))
 		(void)snprintf(out, size, "it opens %s", file);
 	else
-		(void)snprintf(out, size, "it waits in system call %ld", number);
+		(void)snprintf(out, size, "it waits in system call %" PRIu64, number);
 }
 
 const char *thread_wait_describe(pid_t tid, char out[THREAD_WAIT_MAX])
