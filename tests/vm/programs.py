@@ -10,12 +10,19 @@ LEFT_OUT = {
     "test_cli": "arguments and files, nothing that a kernel could change",
 }
 
+def old_arm64(kernel):
+    return kernel.arch == "arm64" and kernel.version < (5, 11)
+
+
 # Tests that may skip themselves: (program, test, on which kernels). Any other skip fails, and so does one of these that ran.
 SKIPS = [
     # They plant a stall with bpf_loop(), which there is since 5.17.
     ("test_stalls", "test_finds_a_planted_stall", lambda kernel: kernel.version < (5, 17)),
     ("test_stalls", "test_finds_it_by_clock", lambda kernel: kernel.version < (5, 17)),
     ("test_stalls", "test_finds_interrupts_off", lambda kernel: kernel.version < (5, 17)),
+    # arm64's struct pages are found without CAP_SYS_ADMIN since 5.11 (agent/instruments/pages_anchor.c).
+    ("test_pages_run", "test_vmemmap_three_ways", old_arm64),
+    ("test_pages_run", "test_without_sys_admin", old_arm64),
     # Devices of software: only 6.1 is of the flavour that has all drivers, udmabuf and heaps came to Debian later, heaps
     # not to arm64. The machine with pages of 16 KiB gets no driver of its network device.
     ("test_kmem", "a_buffer_of_a_gpu_has_its_owner", lambda kernel: kernel.version != (6, 1)),
