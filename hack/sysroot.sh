@@ -36,14 +36,16 @@ if [ "$(cat "$cache/$arch/packages" 2>/dev/null)" != "$packages" ]; then
 	for deb in "$state"/cache/archives/*.deb; do
 		dpkg-deb --fsys-tarfile "$deb" | tar -C "$state/root" -x --keep-directory-symlink
 	done
-	find "$state/root" -mindepth 1 -maxdepth 2 ! -path '*/usr' ! -path '*/usr/lib' ! -path '*/usr/include' ! -path '*/lib' \
-		! -path '*/bin' ! -path '*/bin/busybox' -prune -exec rm -rf {} +
+	mkdir -p "$state/kept"/{usr,bin}
+	mv "$state/root/usr/lib" "$state/root/usr/include" "$state/kept/usr/"
+	mv "$state/root/bin/busybox" "$state/kept/bin/"
+	ln -s usr/lib "$state/kept/lib"
 	# An absolute link would lead out of the folder.
-	find "$state/root" -type l -lname '/*' -printf '%p %l\n' | while read -r link target; do
-		ln -sfnr "$state/root$target" "$link"
+	find "$state/kept" -type l -lname '/*' -printf '%p %l\n' | while read -r link target; do
+		ln -sfnr "$state/kept$target" "$link"
 	done
-	printf '%s\n' "$packages" >"$state/root/packages"
+	printf '%s\n' "$packages" >"$state/kept/packages"
 	rm -rf "${cache:?}/$arch"
-	mv "$state/root" "$cache/$arch"
+	mv "$state/kept" "$cache/$arch"
 fi
 printf '%s\n' "$cache/$arch"
