@@ -15,7 +15,10 @@ ROOT = HERE.parent.parent
 SECONDS = 1500
 
 # What an architecture's programs are run on if nothing else is said; [] is hack/vm-kernels.sh's own choice.
-SUITES = {"amd64": [], "arm64": ["bookworm-arm64", "bookworm-backports-arm64", "sid-arm64", "sid-arm64-16k"]}
+SUITES = {
+    "amd64": [],
+    "arm64": ["bullseye-arm64", "bookworm-arm64", "bookworm-backports-arm64", "sid-arm64", "sid-arm64-16k"],
+}
 
 # name: as Debian has it, such as 6.1.0-50-cloud-amd64; version: (6, 1)
 Kernel = collections.namedtuple("Kernel", "name version folder arch")
