@@ -12,6 +12,9 @@
 #include "node/task.h"
 #include "node/worker.h"
 
+/* One late look is not enough: an agent that was frozen, or a machine that was, wakes up late and goes on. */
+enum { HANG_LOOK_MS = 5000, HANG_LOOKS = 2 };
+
 struct node {
 	struct loop *loop;
 	struct kube_client *client;
@@ -21,7 +24,7 @@ struct node {
 	struct kube_watch *watch;
 	struct agent_counters *counters; /* NULL: nobody asks */
 	struct loop_timer *counting, *hang_timer;
-	bool hangs; /* told already */
+	unsigned int overdue; /* looks in a row that found the worker late */
 	struct kube_events *events;
 	struct map tasks;    /* of diagnoses by name */
 	bool listing;	     /* what comes was there before we asked */
@@ -117,6 +120,22 @@ static void take_report(struct node *node, cJSON *report)
 	}
 }
 
+/* --- a worker that hangs, or has a result --------------------------------------------------------------------------- */
+
+static void count_hang(struct node *node, uint64_t seconds)
+{
+	if (node->counters)
+		counter_set(&node->counters->hung_seconds, seconds);
+}
+
+static void hang_is_over(struct node *node)
+{
+	if (node->overdue >= HANG_LOOKS)
+		log_info("the thread that runs diagnoses has come back");
+	node->overdue = 0;
+	count_hang(node, 0);
+}
+
 static void on_worker(void *arg, int fd)
 {
 	struct node *node = arg;
@@ -126,42 +145,37 @@ static void on_worker(void *arg, int fd)
 	if (!report)
 		return;
 	/* One that has been given up is counted already. */
-	if (!node->hangs)
+	if (node->overdue < HANG_LOOKS)
 		count_run(node, report);
+	hang_is_over(node);
 	take_report(node, report);
 	node->running[0] = '\0';
 	node_task_ready(node);
 }
 
-/* --- a worker that hangs ------------------------------------------------------------------------------------------ */
-
-enum { HANG_LOOK_MS = 5000 };
-
-static void count_hang(struct node *node, uint64_t seconds)
+static void tell_hang(struct node *node, const struct worker_hang *hang)
 {
-	if (node->counters)
-		counter_set(&node->counters->hung_seconds, seconds);
+	if (node->overdue == HANG_LOOKS)
+		log_error("the thread that runs diagnoses hangs: %s; until it comes back, or this "
+			  "agent is restarted, it runs no others",
+			  hang->what);
+	count_hang(node, hang->seconds);
+	/* The run is over; the thread is not: nothing else is handed to it. */
+	if (hang->report) {
+		count_run(node, hang->report);
+		take_report(node, hang->report);
+	}
 }
 
 static void on_hang_timer(void *arg)
 {
 	struct node *node = arg;
 	struct worker_hang hang;
-	bool hangs = worker_hangs(node->worker, &hang);
 
-	if (hangs && !node->hangs)
-		log_error("the thread that runs diagnoses hangs: %s; until it comes back, or this "
-			  "agent is restarted, it runs no others",
-			  hang.what);
-	else if (!hangs && node->hangs)
-		log_info("the thread that runs diagnoses has come back");
-	node->hangs = hangs;
-	count_hang(node, hangs ? hang.seconds : 0);
-	/* The run is over; the thread is not: nothing else is handed to it. */
-	if (hang.report) {
-		count_run(node, hang.report);
-		take_report(node, hang.report);
-	}
+	if (!worker_late(node->worker))
+		hang_is_over(node);
+	else if (++node->overdue >= HANG_LOOKS && worker_hangs(node->worker, &hang))
+		tell_hang(node, &hang);
 	loop_timer_arm(node->hang_timer, HANG_LOOK_MS);
 }
 

@@ -38,7 +38,7 @@ struct worker {
 	cJSON *result;
 	/* The thread's own: what was last said about names. */
 	char *runtime_problem, *kubelet_problem;
-	pid_t tid;
+	pid_t tid;		     /* written before the first job */
 	uint64_t began_ns, limit_ms; /* of what is being done; began 0: nothing */
 };
 
@@ -276,23 +276,33 @@ void worker_start(struct worker *worker, struct spec *spec, const char *run_id)
 	(void)pthread_mutex_unlock(&worker->lock);
 }
 
-bool worker_hangs(struct worker *worker, struct worker_hang *ret)
+/* For how many seconds the job at hand has been going on when that is too long; else 0. */
+static uint64_t late_seconds(struct worker *worker)
 {
-	uint64_t began_ns, limit_ms, now_ns = clock_mono_ns();
-	char what[THREAD_WAIT_MAX];
-	pid_t tid;
+	uint64_t now_ns = clock_mono_ns(), seconds = 0;
 
 	(void)pthread_mutex_lock(&worker->lock);
-	began_ns = worker->began_ns;
-	limit_ms = worker->limit_ms;
-	tid = worker->tid;
+	if (worker->began_ns > 0 && now_ns >= worker->began_ns + worker->limit_ms * NSEC_PER_MSEC)
+		seconds = (now_ns - worker->began_ns) / NSEC_PER_SEC;
 	(void)pthread_mutex_unlock(&worker->lock);
+	return seconds;
+}
+
+bool worker_late(struct worker *worker)
+{
+	return late_seconds(worker) > 0;
+}
+
+bool worker_hangs(struct worker *worker, struct worker_hang *ret)
+{
+	char what[THREAD_WAIT_MAX];
+
 	memset(ret, 0, sizeof(*ret));
-	if (began_ns == 0 || now_ns < began_ns + limit_ms * NSEC_PER_MSEC)
+	ret->seconds = late_seconds(worker);
+	if (ret->seconds == 0)
 		return false;
-	ret->seconds = (now_ns - began_ns) / NSEC_PER_SEC;
 	(void)snprintf(ret->what, sizeof(ret->what), "not back after %" PRIu64 " s: %s",
-		       ret->seconds, thread_wait_describe(tid, what));
+		       ret->seconds, thread_wait_describe(worker->tid, what));
 	ret->report = run_stage_give_up(&worker->stage, ret->what);
 	return true;
 }

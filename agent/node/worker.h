@@ -53,9 +53,11 @@ void worker_start(struct worker *worker, struct spec *spec, const char *run_id);
  * before they are gone. May be called at any time; several calls before it happens are one.
  */
 void worker_refresh(struct worker *worker);
+/* True when the job at hand, a run or names that are asked for, takes longer than it may. */
+bool worker_late(struct worker *worker);
 /*
- * True when the job at hand, a run or names that are asked for, takes longer than it may: then ret says what it waits for. The kernel may
- * never let it go: a process whose memory map is locked, a filesystem that is gone.
+ * The same, and then ret says what it waits for, and a run is given up. The kernel may never let it go: a process whose memory map is
+ * locked, a filesystem that is gone.
  */
 bool worker_hangs(struct worker *worker, struct worker_hang *ret);
 /* The report of the last job, or NULL when none waits; the caller frees it with cJSON_Delete(). */

@@ -127,4 +127,18 @@ def test_it_goes_on_once_it_is_let_go(bench):
     assert bench.get("memreport", f"hangs-again.{NODE}")["verdict"] == "Error"
 
 
-TESTS = [test_the_report_names_the_file, test_it_asks_for_a_restart, test_it_ends_all_the_same, test_it_goes_on_once_it_is_let_go]
+def test_an_agent_that_was_frozen_goes_on(bench):
+    """Late by more than it may, but by no fault of the node's: the run is not given up."""
+    bench.apply({"apiVersion": "memdiag.io/v1alpha1", "kind": "MemoryDiagnosis", "metadata": {"name": "frozen"},
+                 "spec": {"target": {"nodeName": NODE}, "checks": [{"type": "ReclaimLatency"}], "window": "3s", "cpuBudget": "10ms"}})
+    eventually("the run begins", 30, lambda: "frozen run g-1: running" in agent.log.read_text())
+    agent.child.send_signal(signal.SIGSTOP)
+    time.sleep(12)
+    agent.child.send_signal(signal.SIGCONT)
+    checks = report(bench, "frozen")["checks"]
+    assert [check["state"] for check in checks] == ["Complete"], checks
+    assert "frozen run g-1: no longer wanted" not in agent.log.read_text(), agent.log.read_text()
+
+
+TESTS = [test_the_report_names_the_file, test_it_asks_for_a_restart, test_it_ends_all_the_same, test_it_goes_on_once_it_is_let_go,
+         test_an_agent_that_was_frozen_goes_on]
