@@ -23,6 +23,12 @@ uint64_t clock_thread_cpu_ns(void)
 	return clock_ns(CLOCK_THREAD_CPUTIME_ID);
 }
 
+struct timespec clock_timespec(uint64_t ns)
+{
+	return (struct timespec){.tv_sec = (time_t)(ns / NSEC_PER_SEC),
+				 .tv_nsec = (long)(ns % NSEC_PER_SEC)};
+}
+
 const char *clock_format_rfc3339(time_t t, char out[CLOCK_TEXT_MAX])
 {
 	struct tm tm = {0};

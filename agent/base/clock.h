@@ -12,6 +12,8 @@
 uint64_t clock_mono_ns(void);
 /* CPU nanoseconds of the calling thread. */
 uint64_t clock_thread_cpu_ns(void);
+/* A duration, or an instant of a clock. */
+struct timespec clock_timespec(uint64_t ns);
 
 #define CLOCK_TEXT_MAX 24
 /* 2006-01-02T15:04:05Z. Returns out. */

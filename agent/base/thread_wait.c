@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/thread_wait.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -46,7 +44,10 @@ static bool file_of_fd(uint64_t fd, char out[PATH_MAX_SHOWN])
 	return true;
 }
 
-/* The thread may go on meanwhile and free it: the kernel reads, which fails where nothing is. Bytes beyond the text may not be there. */
+/*
+ * The thread may go on meanwhile and free it: the kernel reads, which fails where nothing is. Byte by byte, since what is beyond the
+ * text may not be there, and a piece is read whole or not at all.
+ */
 static bool text_at(uint64_t address, char out[PATH_MAX_SHOWN])
 {
 	memset(out, 0, PATH_MAX_SHOWN);

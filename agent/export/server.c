@@ -116,6 +116,15 @@ static enum MHD_Result serve_metrics(struct exchange *exchange)
 		     : respond_metrics(exchange);
 }
 
+/* well: one of the server's options. */
+static enum MHD_Result respond_probe(struct exchange *exchange, bool (*well)(void *arg),
+				     const char *if_not)
+{
+	if (well && !well(exchange->server->opts.arg))
+		return respond_text(exchange->connection, MHD_HTTP_SERVICE_UNAVAILABLE, if_not);
+	return respond_text(exchange->connection, MHD_HTTP_OK, "ok\n");
+}
+
 static enum MHD_Result handle(void *arg, struct MHD_Connection *connection, const char *url,
 			      const char *method, const char *version, const char *data,
 			      size_t *data_size, void **state)
@@ -140,18 +149,12 @@ static enum MHD_Result handle(void *arg, struct MHD_Connection *connection, cons
 		return respond_text(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "only GET and HEAD\n");
 	if (strcmp(url, "/metrics") == 0)
 		return serve_metrics(exchange);
-	if (strcmp(url, "/healthz") == 0 && server->opts.alive &&
-	    !server->opts.alive(server->opts.arg))
-		return respond_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE,
-				    "the thread that runs diagnoses hangs, see the log\n");
 	if (strcmp(url, "/healthz") == 0)
-		return respond_text(connection, MHD_HTTP_OK, "ok\n");
-	if (strcmp(url, "/readyz") == 0 && server->opts.ready &&
-	    !server->opts.ready(server->opts.arg))
-		return respond_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE,
-				    "the API server's list of diagnoses has not been read yet\n");
+		return respond_probe(exchange, server->opts.alive,
+				     "the thread that runs diagnoses hangs, see the log\n");
 	if (strcmp(url, "/readyz") == 0)
-		return respond_text(connection, MHD_HTTP_OK, "ok\n");
+		return respond_probe(exchange, server->opts.ready,
+				     "the API server's list of diagnoses has not been read yet\n");
 	return respond_text(connection, MHD_HTTP_NOT_FOUND, "try /metrics\n");
 }
 

@@ -181,13 +181,7 @@ int dentries_prepare(struct dentries_work *w, const struct root *proc, struct de
 		     struct err *err)
 {
 	struct dentries_bpf__bss *bss = w->skel->bss;
-	const struct pages_anchor_programs anchor = {
-		.anchor = &bss->anchor,
-		.by_file = w->skel->progs.pages_anchor,
-		.by_zones = w->skel->progs.pages_zones,
-		.edge = w->skel->progs.pages_edge,
-		.calls = &w->calls,
-	};
+	const struct pages_anchor_programs anchor = PAGES_ANCHOR_PROGRAMS(w->skel, &w->calls);
 	uint64_t vmemmap = 0;
 	int r = pages_ranges_read(proc, &w->ranges, &w->n_ranges, err);
 

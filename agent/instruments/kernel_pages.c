@@ -181,13 +181,7 @@ static int scan_range(struct work *w, const struct pages_range *range, struct er
 
 static int scan_all(struct work *w, const struct root *proc, struct err *err)
 {
-	const struct pages_anchor_programs anchor = {
-		.anchor = &w->skel->bss->anchor,
-		.by_file = w->skel->progs.pages_anchor,
-		.by_zones = w->skel->progs.pages_zones,
-		.edge = w->skel->progs.pages_edge,
-		.calls = &w->calls,
-	};
+	const struct pages_anchor_programs anchor = PAGES_ANCHOR_PROGRAMS(w->skel, &w->calls);
 	_cleanup_free_ struct pages_range *ranges = NULL;
 	struct kernel_pages_scan *scan = &w->skel->bss->scan;
 	uint64_t total = 0, vmemmap = 0;

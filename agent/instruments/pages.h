@@ -165,7 +165,8 @@ struct pages_opts {
  * CAP_BPF and CAP_PERFMON are enough with memory cgroups: page frames come from /proc/zoneinfo, and where struct page begins
  * is told from the free lists; not on an arm64 before Linux 5.11, nor where its lowest zone lacks a whole section of memory. There
  * CAP_SYS_ADMIN is needed for the frame numbers in /proc/self/pagemap: without it the scan fails with -EIO and says so. Where
- * CAP_SYS_ADMIN is there, pagemap and /proc/iomem are used. Before 5.11 the memory of BPF maps counts against RLIMIT_MEMLOCK, which takes CAP_SYS_RESOURCE to raise.
+ * CAP_SYS_ADMIN is there, pagemap and /proc/iomem are used. Before 5.11 the memory of BPF maps counts against RLIMIT_MEMLOCK,
+ * which takes CAP_SYS_RESOURCE to raise.
  */
 int pages_probe(const struct root *proc, struct err *err);
 

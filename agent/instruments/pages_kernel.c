@@ -100,11 +100,5 @@ int64_t pages_kernel_run(struct pages_kernel *k, enum pages_program program)
 
 struct pages_anchor_programs pages_kernel_anchor(struct pages_kernel *k)
 {
-	return (struct pages_anchor_programs){
-		.anchor = &k->skel->bss->anchor,
-		.by_file = k->skel->progs.pages_anchor,
-		.by_zones = k->skel->progs.pages_zones,
-		.edge = k->skel->progs.pages_edge,
-		.calls = &k->calls,
-	};
+	return (struct pages_anchor_programs)PAGES_ANCHOR_PROGRAMS(k->skel, &k->calls);
 }

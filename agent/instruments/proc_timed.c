@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdbool.h>
-#include <string.h>
 #include <time.h>
 
 #include "base/clock.h"
@@ -96,9 +95,7 @@ static int start(struct reading *reading, pthread_t *ret)
 /* Whether the reader was through in time; else the reading is its own from now on. */
 static bool wait_done(struct reading *reading, uint64_t timeout_ms)
 {
-	uint64_t until_ns = clock_mono_ns() + timeout_ms * NSEC_PER_MSEC;
-	const struct timespec until = {.tv_sec = (time_t)(until_ns / NSEC_PER_SEC),
-				       .tv_nsec = (long)(until_ns % NSEC_PER_SEC)};
+	const struct timespec until = clock_timespec(clock_mono_ns() + timeout_ms * NSEC_PER_MSEC);
 	bool done;
 
 	(void)pthread_mutex_lock(&reading->lock);

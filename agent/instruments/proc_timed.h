@@ -18,8 +18,9 @@ enum {
 };
 
 /*
- * As root_read(), but out holds nothing else afterwards, even so what is there of a file that is too large (-EFBIG). Moreover -ETIMEDOUT: it took longer than timeout_ms; -EBUSY: so many readings hang already that no other is begun.
- * May be called by any thread.
+ * As root_read(), but out holds nothing else afterwards, even so what is there of a file that is too large (-EFBIG). Moreover
+ * -ETIMEDOUT: it took longer than timeout_ms; -EBUSY: so many readings hang already that no other is begun. May be called by any
+ * thread.
  */
 int proc_read_timed(const struct root *proc, const char *rel, uint64_t timeout_ms, struct buf *out);
 /* How many readings have been left behind and have not come back. */

@@ -21,6 +21,14 @@ struct pages_anchor_programs {
 	struct bpf_calls *calls;
 };
 
+/* Those of a skeleton whose object includes bpf/pages_anchor.h. */
+#define PAGES_ANCHOR_PROGRAMS(skel, calls_)                                              \
+	{                                                                                \
+		.anchor = &(skel)->bss->anchor, .by_file = (skel)->progs.pages_anchor,   \
+		.by_zones = (skel)->progs.pages_zones, .edge = (skel)->progs.pages_edge, \
+		.calls = (calls_)                                                        \
+	}
+
 /*
  * The address of page frame 0's struct page, found without symbols.
  * By pagemap: the frame number of a page whose struct page is known (needs CAP_SYS_ADMIN). -EPERM: frame numbers hidden.

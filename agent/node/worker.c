@@ -217,9 +217,8 @@ int worker_new(const struct worker_opts *opts, struct worker **ret, struct err *
 
 static void join(struct worker *worker)
 {
-	uint64_t until_ns = clock_mono_ns() + WORKER_END_MS * NSEC_PER_MSEC;
-	const struct timespec until = {.tv_sec = (time_t)(until_ns / NSEC_PER_SEC),
-				       .tv_nsec = (long)(until_ns % NSEC_PER_SEC)};
+	const struct timespec until =
+		clock_timespec(clock_mono_ns() + WORKER_END_MS * NSEC_PER_MSEC);
 	char what[THREAD_WAIT_MAX];
 
 	if (pthread_clockjoin_np(worker->thread, NULL, CLOCK_MONOTONIC, &until) == 0)

@@ -71,8 +71,7 @@ static uint64_t wait_window(const struct spec *spec, const struct run_opts *opts
 	while ((now_ns = clock_mono_ns()) < begin_ns + length_ns) {
 		uint64_t left_ns = begin_ns + length_ns - now_ns;
 		uint64_t step_ns = left_ns < NSEC_PER_SEC ? left_ns : NSEC_PER_SEC;
-		struct timespec ts = {.tv_sec = (time_t)(step_ns / NSEC_PER_SEC),
-				      .tv_nsec = (long)(step_ns % NSEC_PER_SEC)};
+		struct timespec ts = clock_timespec(step_ns);
 
 		if (opts->progress)
 			opts->progress(opts->arg, "events",

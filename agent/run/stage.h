@@ -34,8 +34,8 @@ void run_stage_end(struct run_stage *stage);
 
 /*
  * By any other thread: the report of a run that hangs. Checks that are done are as they are; the one that hangs is Failed for `why`, and
- * the others say which one it was. NULL: no check is to blame, or it was
- * asked for already. The caller frees it with cJSON_Delete().
+ * the others say which one it was. NULL: no check is to blame, or it was asked for already. The caller frees it with
+ * cJSON_Delete().
  */
 cJSON *run_stage_give_up(struct run_stage *stage, const char *why);
 
