@@ -7,6 +7,7 @@
 # Root. Some minutes: packages come from Debian's mirror.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. hack/debian.sh
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/memdiag/image
 
 storage() { # STORAGE ARGUMENT...
@@ -16,10 +17,8 @@ storage() { # STORAGE ARGUMENT...
 }
 
 make_base() { # WORK
-	local work=$1 mirror
-	mirror=$(apt-get indextargets --format '$(ORIGIN) $(LABEL) $(REPO_URI)' 'Created-By: Packages' |
-		awk '$1 == "Debian" && $2 == "Debian" {print $3; exit}')
-	debootstrap --variant=minbase bookworm "$work/base" "$mirror" >"$work/log" || { tail -20 "$work/log" >&2; exit 1; }
+	local work=$1
+	debootstrap --variant=minbase bookworm "$work/base" "$(debian_mirror)" >"$work/log" || { tail -20 "$work/log" >&2; exit 1; }
 	# What the registry's slim image lacks as well.
 	rm -rf "$work"/base/var/cache/apt/archives/*.deb "$work"/base/var/lib/apt/lists/* "$work"/base/usr/share/{doc,man,locale}/*
 	tar -C "$work/base" -cf "$cache/base.tar.new" .

@@ -8,7 +8,7 @@ arch=${1:?sysroot.sh ARCHITECTURE, as Debian names it}
 cd "$(dirname "$0")/.."
 packages=$(hack/install-deps.sh --list sysroot)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/memdiag/sysroot
-keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+. hack/debian.sh
 
 mkdir -p "$cache"
 exec 9>"$cache/.lock"
@@ -16,19 +16,11 @@ flock 9
 if [ "$(cat "$cache/$arch/packages" 2>/dev/null)" != "$packages" ]; then
 	state=$(mktemp -d "$cache/.new-XXXXXX")
 	trap 'rm -rf "$state"' EXIT
-	mirror=$(apt-get indextargets --format '$(ORIGIN) $(LABEL) $(REPO_URI)' 'Created-By: Packages' |
-		awk '$1 == "Debian" && $2 == "Debian" {print $3; exit}')
-	mkdir -p "$state"/{lists,cache/archives/partial,root/usr/lib}
-	printf 'deb [signed-by=%s arch=%s] %s bookworm main\n' "$keyring" "$arch" "$mirror" >"$state/sources.list"
-	# An empty status: what is installed here decides nothing, and all that is needed comes.
-	private_apt() {
-		apt-get -qq -y -o APT::Architecture="$arch" -o APT::Architectures="$arch" -o Dir::Etc::sourcelist="$state/sources.list" \
-			-o Dir::Etc::sourceparts=- -o Dir::Etc::preferences=- -o Dir::Etc::preferencesparts=- \
-			-o Dir::State::lists="$state/lists" -o Dir::State::status=/dev/null -o Dir::Cache="$state/cache" \
-			-o Acquire::Languages=none -o APT::Sandbox::User=root -o Acquire::Retries=2 -o Debug::NoLocking=1 "$@"
-	}
-	if ! { private_apt update -o APT::Update::Error-Mode=any &&
-		private_apt install --download-only --no-install-recommends $packages; } >"$state/log" 2>&1; then
+	mkdir -p "$state/root/usr/lib"
+	private_apt_init "$state" "$(debian_mirror)" bookworm
+	sysroot_apt() { private_apt "$state" "$arch" apt-get -y -o Debug::NoLocking=1 "$@"; }
+	if ! { sysroot_apt update -o APT::Update::Error-Mode=any &&
+		sysroot_apt install --download-only --no-install-recommends $packages; } >"$state/log" 2>&1; then
 		tail -5 "$state/log" >&2
 		exit 1
 	fi

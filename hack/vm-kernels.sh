@@ -11,7 +11,6 @@ suites=${*:-bullseye bookworm bookworm-backports sid}
 # A disk, and what the kernel would load itself for who asks about sockets; the machine has no modprobe.
 basic="virtio_pci virtio_blk ext4 af_packet af_packet_diag unix_diag inet_diag tcp_diag udp_diag raw_diag netlink_diag"
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/memdiag/kernels
-keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 
 say() { printf '%s\n' "vm-kernels: $*" >&2; }
 
@@ -21,8 +20,8 @@ flock 9
 state=$(mktemp -d "$cache/.new-XXXXXX")
 trap 'rm -rf "$state"' EXIT
 
-mirror=$(apt-get indextargets --format '$(ORIGIN) $(LABEL) $(REPO_URI)' 'Created-By: Packages' |
-	awk '$1 == "Debian" && $2 == "Debian" {print $3; exit}')
+. "$(dirname "$0")/debian.sh"
+mirror=$(debian_mirror)
 
 # Sets what is taken of $suite. The cloud flavour is the same kernel with a fifth of the drivers; one suite has all of them, for
 # devices that are software alone: a GPU without hardware, RDMA over Ethernet (it asks the kernel's crypto for crc32).
@@ -41,29 +40,22 @@ choose() {
 	fi
 }
 
-# What apt says is kept for the line that reports a suite. An empty status: what is installed here decides nothing.
-private_apt() {
-	local tool=$1
-	shift
-	"$tool" -qq -o APT::Architecture="$arch" -o APT::Architectures="$arch" -o Dir::Etc::sourcelist="$state/$suite/sources.list" -o Dir::Etc::sourceparts=- \
-		-o Dir::Etc::preferences=- -o Dir::Etc::preferencesparts=- -o Dir::State::lists="$state/$suite/lists" \
-		-o Dir::State::status=/dev/null -o Dir::Cache="$state/$suite/cache" -o Acquire::Languages=none \
-		-o APT::Sandbox::User=root -o Acquire::Retries=2 "$@" 2>>"$state/$suite/log"
-}
+# What apt says is kept for the line that reports a suite.
+suite_apt() { private_apt "$state/$suite" "$arch" "$@" 2>>"$state/$suite/log"; }
 
 update() {
-	mkdir -p "$state/$suite"/{lists,cache,unpacked}
-	printf 'deb [signed-by=%s] %s %s main\n' "$keyring" "$mirror" "$release" >"$state/$suite/sources.list"
-	private_apt apt-get update -o APT::Update::Error-Mode=any
+	mkdir -p "$state/$suite/unpacked"
+	private_apt_init "$state/$suite" "$mirror" "$release"
+	suite_apt apt-get update -o APT::Update::Error-Mode=any
 }
 
 # The packages that a kernel is made of: since 6.17 the image only depends on them.
-depends_on() { private_apt apt-cache depends "$1" | grep -oE ' linux-(image|binary|modules|base)-[0-9][^ ]*' | tr -d ' ' | sort -u; }
+depends_on() { suite_apt apt-cache depends "$1" | grep -oE ' linux-(image|binary|modules|base)-[0-9][^ ]*' | tr -d ' ' | sort -u; }
 
 download() {
 	local image deb
 	image=$(depends_on "linux-image-$flavour" | grep -m1 linux-image-)
-	(cd "$state/$suite" && private_apt apt-get download "$image" $(depends_on "$image"))
+	(cd "$state/$suite" && suite_apt apt-get download "$image" $(depends_on "$image"))
 	for deb in "$state/$suite"/*.deb; do
 		dpkg-deb -x "$deb" "$state/$suite/unpacked"
 	done
