@@ -28,12 +28,11 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 
 import containerd_harness
 from containerd_harness import Containerd, hierarchies, is_ours, kill_cgroup, remove_cgroup
 from kube_harness import (LIBC, ControlPlane, Daemon, HarnessError, certificate_user, clean_environment, eventually,
-                          exit_on_signals, find_binaries)
+                          find_binaries, keep_up)
 
 HERE = pathlib.Path(__file__).resolve().parent
 PREFIX = "memdiag-cluster-"
@@ -263,7 +262,7 @@ class Cluster(NodeControlPlane):
         return waiting and self.kubectl(["certificate", "approve", *waiting], check=True)
 
     def daemons(self):
-        return [self.runtime.daemon, self.etcd, self.apiserver, self.manager, self.scheduler, self.kubelet]
+        return [self.runtime.daemon, *super().daemons(), self.manager, self.scheduler, self.kubelet]
 
     def stop(self):
         """Ends everything at once and puts everything back. A second time it does nothing."""
@@ -284,23 +283,8 @@ def main(argv):
     if len(argv) != 3 or argv[1] != "run":
         print(f"usage: {argv[0]} run DIR | clean", file=sys.stderr)
         return 2
-    exit_on_signals()
-    started = time.monotonic()
-    try:
-        with Cluster([prepare()], argv[2]) as cluster:
-            print(f"ready after {time.monotonic() - started:.1f} s; SIGTERM or Ctrl-C ends it", file=sys.stderr)
-            print(f"nsenter --target={os.getpid()} --mount --net --uts env KUBECONFIG={cluster.kubeconfig} bash", flush=True)
-            while all(daemon.running() for daemon in cluster.daemons()):
-                time.sleep(0.5)
-            for daemon in cluster.daemons():
-                if not daemon.running():
-                    raise HarnessError(f"{daemon.name} ended\n{daemon.tail()}")
-    except (KeyboardInterrupt, SystemExit): # asked to end: all went well
-        pass
-    except HarnessError as e:
-        print(f"{argv[0]}: {e}", file=sys.stderr)
-        return 1
-    return 0
+    return keep_up(argv[0], lambda: Cluster([prepare()], argv[2]), lambda cluster: (
+        f"nsenter --target={os.getpid()} --mount --net --uts env KUBECONFIG={cluster.kubeconfig} bash"))
 
 
 if __name__ == "__main__":

@@ -312,6 +312,9 @@ class ControlPlane:
         if not self.keep:
             shutil.rmtree(self.folder, ignore_errors=True)
 
+    def daemons(self):
+        return [self.etcd, self.apiserver]
+
     def _etcd_argv(self, assets, client, peer):
         url, peer_url = f"http://127.0.0.1:{client}", f"http://127.0.0.1:{peer}"
         return [assets / "etcd", "--name=etcd", f"--data-dir={self.folder / 'etcd'}", f"--listen-client-urls={url}",
@@ -487,27 +490,32 @@ class Api:
         return text
 
 
-def main(argv):
-    if len(argv) != 3 or argv[1] != "run":
-        print(f"usage: {argv[0]} run DIR", file=sys.stderr)
-        return 2
+def keep_up(program, context, tell):
+    """Keeps what context() starts up until it is asked to end or one of its daemons() does; tell(cluster) prints how to get at it."""
     exit_on_signals()
     started = time.monotonic()
     try:
-        with ControlPlane(argv[2]) as cluster:
+        with context() as cluster:
             print(f"ready after {time.monotonic() - started:.1f} s; SIGTERM or Ctrl-C ends it", file=sys.stderr)
-            print(f"export KUBECONFIG={cluster.kubeconfig}", flush=True)
-            while cluster.etcd.running() and cluster.apiserver.running():
+            print(tell(cluster), flush=True)
+            while all(daemon.running() for daemon in cluster.daemons()):
                 time.sleep(0.5)
-            for daemon in (cluster.etcd, cluster.apiserver):
+            for daemon in cluster.daemons():
                 if not daemon.running():
                     raise HarnessError(f"{daemon.name} ended\n{daemon.tail()}")
     except (KeyboardInterrupt, SystemExit): # asked to end: all went well
         pass
     except HarnessError as e:
-        print(f"{argv[0]}: {e}", file=sys.stderr)
+        print(f"{program}: {e}", file=sys.stderr)
         return 1
     return 0
+
+
+def main(argv):
+    if len(argv) != 3 or argv[1] != "run":
+        print(f"usage: {argv[0]} run DIR", file=sys.stderr)
+        return 2
+    return keep_up(argv[0], lambda: ControlPlane(argv[2]), lambda cluster: f"export KUBECONFIG={cluster.kubeconfig}")
 
 
 if __name__ == "__main__":

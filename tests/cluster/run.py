@@ -20,21 +20,13 @@ sys.path[:0] = [str(HERE), str(ROOT / "hack"), str(ROOT / "tests/support")]
 from bench import Bench  # noqa: E402
 from cluster_harness import Cluster, prepare  # noqa: E402
 from kube_harness import HarnessError, exit_on_signals  # noqa: E402
-from suite import parser, print_names, run_all, selected  # noqa: E402
+from suite import main, parser, run_all  # noqa: E402
 
 # In this order: the last one removes what the others look at.
 MODULES = ["test_install", "test_workload", "test_kubelet", "test_uninstall"]
 
 
-def main(argv):
-    args = parser("memdiag's manifests and image in a real cluster.").parse_args(argv)
-    suites = list(selected(MODULES, args.only))
-    if args.list:
-        print_names(suites)
-        return 0
-    if not suites:
-        print("run.py: no test's name begins so; --list shows them", file=sys.stderr)
-        return 2
+def run(_args, suites):
     exit_on_signals()
     passed, failed = 0, 0
     try:
@@ -46,12 +38,11 @@ def main(argv):
     except HarnessError as e:
         print(f"FAIL cluster: {e}", flush=True)
         failed += 1
-    print(f"{passed} passed, {failed} failed")
-    return 0 if passed and not failed else 1
+    return passed, failed
 
 
 if __name__ == "__main__":
     try:
-        sys.exit(main(sys.argv[1:]))
+        sys.exit(main(sys.argv[1:], parser("memdiag's manifests and image in a real cluster."), MODULES, run))
     except KeyboardInterrupt:
         sys.exit(130)

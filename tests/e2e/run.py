@@ -21,7 +21,7 @@ ROOT = HERE.parent.parent
 sys.path[:0] = [str(HERE), str(ROOT / "hack"), str(ROOT / "tests/support")]
 
 from kube_harness import ControlPlane, Daemon, HarnessError, clean_environment, exit_on_signals  # noqa: E402
-from suite import parser, print_names, run_all, selected  # noqa: E402
+from suite import main, parser, run_all  # noqa: E402
 
 MODULES = ["test_cron", "test_api", "test_operator", "test_faults", "test_pressure", "test_clock", "test_diagnosis", "test_containers", "test_container_files", "test_leaks", "test_gitops", "test_monitoring", "test_latency", "test_privilege", "test_hang"]
 NAMESPACE = "memdiag-system"
@@ -66,25 +66,17 @@ class Bench:
         return "\n".join(daemon.tail(25 if daemon in self.daemons.values() else 8) for daemon in daemons)
 
 
-def parse(argv):
+def options():
     options = parser("End-to-end tests of memdiag.")
     options.add_argument("binary", nargs="?", metavar="MEMDIAG_BINARY")
-    return options.parse_args(argv)
+    return options
 
 
-def main(argv):
-    args = parse(argv)
-    suites = list(selected(MODULES, args.only))
-    if args.list:
-        print_names(suites)
-        return 0
-    if not suites:
-        print("run.py: no test's name begins so; --list shows them", file=sys.stderr)
-        return 2
+def run(args, suites):
     binary = pathlib.Path(args.binary).resolve() if args.binary else None
     if any(module.NEEDS_BINARY for module, _tests in suites) and not (binary and binary.is_file()):
         print(f"run.py: {binary or 'MEMDIAG_BINARY'}: no such program; `make build` makes it", file=sys.stderr)
-        return 2
+        return None
     exit_on_signals()
     folder = pathlib.Path(tempfile.mkdtemp(prefix="memdiag-e2e-"))
     passed, failed = 0, 0
@@ -104,12 +96,11 @@ def main(argv):
             print(f"logs of memdiag are kept in {folder}")
         else:
             shutil.rmtree(folder, ignore_errors=True)
-    print(f"{passed} passed, {failed} failed")
-    return 0 if passed and not failed else 1
+    return passed, failed
 
 
 if __name__ == "__main__":
     try:
-        sys.exit(main(sys.argv[1:]))
+        sys.exit(main(sys.argv[1:], options(), MODULES, run))
     except KeyboardInterrupt:
         sys.exit(130)

@@ -14,6 +14,8 @@ import urllib.request
 
 from kube_harness import eventually, free_ports
 
+from test_diagnosis import apply
+
 NEEDS_BINARY = True
 NAMESPACE = "memdiag-system"
 NODE = "e2e-hang"
@@ -53,10 +55,6 @@ def health():
         return 0, ""
 
 
-def run(bench, name):
-    bench.apply({"apiVersion": "memdiag.io/v1alpha1", "kind": "MemoryDiagnosis", "metadata": {"name": name}, "spec": SPEC})
-
-
 def report(bench, name):
     """The report of the diagnosis's run once it is in."""
     def ended():
@@ -84,7 +82,7 @@ def setup(bench):
 
 
 def test_the_report_names_the_file(bench):
-    run(bench, "hangs")
+    apply(bench, "hangs", SPEC)
     checks = {check["type"]: check for check in report(bench, "hangs")["checks"]}
     slab = checks["SlabCache"]
     assert slab["state"] == "Failed" and slab["reason"] == "Hangs", slab
@@ -115,9 +113,9 @@ def test_it_ends_all_the_same(bench):
 
 
 def test_it_goes_on_once_it_is_let_go(bench):
-    run(bench, "hangs-again")
+    apply(bench, "hangs-again", SPEC)
     assert report(bench, "hangs-again")["verdict"] == "Error"
-    run(bench, "waits")
+    apply(bench, "waits", SPEC)
     heal()
     waited = {check["type"]: check["state"] for check in report(bench, "waits")["checks"]}
     assert waited == {"SlabCache": "Complete", "PageCache": "Complete"}, waited
@@ -129,8 +127,8 @@ def test_it_goes_on_once_it_is_let_go(bench):
 
 def test_an_agent_that_was_frozen_goes_on(bench):
     """Late by more than it may, but by no fault of the node's: the run is not given up."""
-    bench.apply({"apiVersion": "memdiag.io/v1alpha1", "kind": "MemoryDiagnosis", "metadata": {"name": "frozen"},
-                 "spec": {"target": {"nodeName": NODE}, "checks": [{"type": "ReclaimLatency"}], "window": "3s", "cpuBudget": "10ms"}})
+    apply(bench, "frozen", {"target": {"nodeName": NODE}, "checks": [{"type": "ReclaimLatency"}], "window": "3s",
+                            "cpuBudget": "10ms"})
     eventually("the run begins", 30, lambda: "frozen run g-1: running" in agent.log.read_text())
     agent.child.send_signal(signal.SIGSTOP)
     time.sleep(12)

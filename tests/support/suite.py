@@ -8,6 +8,7 @@ has logs(), stop_all() and daemons, a dict.
 import argparse
 import importlib
 import pathlib
+import sys
 import time
 import traceback
 
@@ -78,6 +79,23 @@ def run_all(suites, bench):
     return passed, failed
 
 
-def print_names(suites):
-    for _module, tests in suites:
-        print("\n".join(name for name, _function in tests))
+def main(argv, options, modules, run):
+    """
+    What a run.py does: options is a parser(); run(args, suites) runs them and returns (passed, failed), or None when it has said why it
+    cannot. The exit status.
+    """
+    args = options.parse_args(argv)
+    suites = list(selected(modules, args.only))
+    if args.list:
+        for _module, tests in suites:
+            print("\n".join(name for name, _function in tests))
+        return 0
+    if not suites:
+        print("run.py: no test's name begins so; --list shows them", file=sys.stderr)
+        return 2
+    counts = run(args, suites)
+    if counts is None:
+        return 2
+    passed, failed = counts
+    print(f"{passed} passed, {failed} failed")
+    return 0 if passed and not failed else 1
